@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ T = TypeVar("T")
 
 WINDOW = 2048
 FIRST_WINDOW = 8
-FLUSH_SECONDS = 0.02
+FLUSH_SECONDS = 0.03
 _CHUNKS_AHEAD = 4
 
 
@@ -24,9 +25,9 @@ def windows(
 ) -> Iterator[list[T]]:
     """Regroup `chunks` into windows of at most `limit` items, in order.
 
-    A window is handed on when it is full, or when nothing new has come for `flush` seconds, so a
+    A window is handed on when it is full, or `flush` seconds after its first item came, so a
     slow producer is answered at once. Windows begin at `first` items and double, so a fast one
-    sees its first answer at once too. `chunks` is read ahead by a thread, four chunks at most;
+    sees its first answer at once too. `chunks` is read ahead by a thread, a few chunks at most;
     what it raises is raised here, after the items that came before.
     """
     arrivals: queue.Queue[list[T] | BaseException | None] = queue.Queue(_CHUNKS_AHEAD)
@@ -35,18 +36,22 @@ def windows(
     reader.start()
     size = first
     window: list[T] = []
+    deadline = 0.0
     try:
         while True:
-            arrival = _next(arrivals, flush if window else None)
+            arrival = _next(arrivals, max(0.0, deadline - time.monotonic()) if window else None)
             if arrival == []:
                 yield window
                 window, size = [], min(size * 2, limit)
             elif isinstance(arrival, list):
+                if not window:
+                    deadline = time.monotonic() + flush
                 window.extend(arrival)
                 while len(window) >= size:
                     full, window = window[:size], window[size:]
                     yield full
                     size = min(size * 2, limit)
+                    deadline = time.monotonic() + flush
             else:
                 if window:
                     yield window

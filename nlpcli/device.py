@@ -156,7 +156,8 @@ def cpu_device() -> Found:
 def parse(text: str) -> tuple[str, int | None]:
     """`cuda:1` as ("cuda", 1); `cuda` as ("cuda", None). Raises UsageError."""
     kind, colon, number = text.partition(":")
-    if kind not in (*KINDS, "auto") or (colon and not (number.isdigit() and kind in ("cuda", "xpu"))):
+    numbered = number.isdigit() and kind in ("cuda", "xpu")
+    if kind not in (*KINDS, "auto") or (colon and not numbered):
         raise UsageError(f"no such device: {text}", "name one of auto, cpu, cuda, cuda:1, mps, xpu")
     return kind, int(number) if colon else None
 
@@ -237,5 +238,5 @@ def _named(kind: str, index: int) -> Found:
 
 def _cure(kind: str) -> str:
     if kind == "cuda":
-        return "use --device cpu, or install the NVIDIA driver; `nlpcli devices` shows what there is"
-    return "use --device cpu; `nlpcli devices` shows what there is"
+        return "use --device cpu, or install NVIDIA's driver; `nlpcli devices` lists what is here"
+    return "use --device cpu; `nlpcli devices` lists what is here"

@@ -253,12 +253,9 @@ class _TsvRows:
 
 def _open(path: str) -> IO[bytes]:
     """The bytes of `path`, decompressed where they begin with gzip's or Zstandard's magic."""
-    # A stream of our own over descriptor 0: a thread that waits on sys.stdin's lock at exit is fatal.
-    raw = (
-        open(0, "rb", buffering=0, closefd=False)
-        if path == STDIN
-        else open(path, "rb", buffering=0)
-    )
+    # Not sys.stdin: a thread that waits on its lock would make the interpreter's exit fatal.
+    file = 0 if path == STDIN else path
+    raw = open(file, "rb", buffering=0, closefd=path != STDIN)  # noqa: SIM115
     stream = io.BufferedReader(raw, _READ_SIZE)
     magic = stream.peek(4)[:4]
     if magic.startswith(_GZIP_MAGIC):

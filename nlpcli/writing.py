@@ -1,4 +1,4 @@
-"""Records out: text lines, JSONL, CSV and TSV, to a pipe at once or to a file that appears whole."""
+"""Records out: text, JSONL, CSV and TSV, to a pipe at once or to a file that appears whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import secrets
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from types import TracebackType
 from typing import IO, Any
 
