@@ -1,9 +1,42 @@
-"""Model names: what a model is, and where each name was found."""
+"""Model names: what a model is, and where each name was found.
+
+Knows nothing of downloading. A pulled model's folder carries its own description, so that the
+usual start reads one small JSON file and never parses the catalogue.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+from nlpcli import __version__
+from nlpcli.errors import ModelError, UsageError
+from nlpcli.settings import cache_dir, data_dir
+
+SPEC_FILE = "nlpcli.json"
+"""The description that lies in the folder of every pulled or fine-tuned model."""
+
+ORIGINS = {
+    "path": "a folder or file",
+    "user": "the user's registry",
+    "catalogue": "the built-in catalogue",
+    "hub": "the Hugging Face Hub",
+    "firefox": "Firefox Translations",
+}
+
+TASKS = dict.fromkeys(("marian", "m2m_100", "mbart", "nllb-moe", "t5", "mt5"), ("translate",))
+"""What a model can be used for, judged by its transformers model type."""
+
+# Not compiled here: the usual start needs none of them.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?"
+_TAG = r"([a-z]{2,3}(?:-[A-Z][a-z]{3})?)"
+_BERGAMOT = f"bergamot-{_TAG}-{_TAG}"
+_OPUS = f"Helsinki-NLP/opus-mt-(?:tc-(?:base|big)-)?{_TAG}-{_TAG}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +83,286 @@ class LocalModel:
 
     spec: ModelSpec
     folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model and which of ORIGINS its name came from."""
+
+    spec: ModelSpec
+    origin: str
+
+
+def to_json(spec: ModelSpec) -> dict[str, Any]:
+    """`spec` as JSON values; empty fields are left out."""
+    fields: dict[str, Any] = {
+        key: getattr(spec, key) for key in ModelSpec.__slots__ if getattr(spec, key)
+    }
+    fields["sources"] = [
+        {key: getattr(source, key) for key in Source.__slots__ if getattr(source, key)}
+        for source in spec.sources
+    ]
+    fields["files"] = dict(spec.files)
+    return fields
+
+
+def from_json(fields: dict[str, Any]) -> ModelSpec:
+    """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+    sources = tuple(
+        Source(**{**source, "files": tuple(source.get("files", ()))})
+        for source in fields["sources"]
+    )
+    return ModelSpec(
+        **{
+            **fields,
+            "tasks": tuple(fields.get("tasks", ())),
+            "sources": sources,
+            "languages": tuple(fields.get("languages", ())),
+            "files": tuple(fields.get("files", {}).items()),
+        }
+    )
+
+
+def entry_file(name: str) -> Path:
+    """The user's registry entry for `name`: one file a model, so that writers never clash."""
+    return data_dir() / "registry" / f"{name.replace('/', '%2F')}.json"
+
+
+def own_folder(name: str) -> Path:
+    """Where `finetune` puts a result called `name`."""
+    return data_dir() / "models" / name.replace("/", "%2F")
+
+
+def store_folder(name: str) -> Path:
+    """Where the files of a pulled wheel or Firefox model called `name` lie."""
+    return cache_dir() / "models" / name.replace("/", "%2F")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in `path`; {} where there is none or it cannot be understood."""
+    try:
+        with open(path, "rb") as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write `value` so that readers see the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_entry(name: str) -> dict[str, Any]:
+    """The user's registry entry for `name` ({} for none): `origin`, `spec` and `pin`."""
+    return read_json(entry_file(name))
+
+
+def write_entry(spec: ModelSpec, origin: str, pin: dict[str, Any] | None = None) -> None:
+    """Add `spec` to the user's registry, with what the store pinned at the first pull."""
+    entry: dict[str, Any] = {"nlpcli": __version__, "origin": origin, "spec": to_json(spec)}
+    write_json(entry_file(spec.name), {**entry, "pin": pin} if pin else entry)
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a model: it is also a safe file name once its `/` is quoted."""
+    if text.isascii() and text.replace("-", "").isalnum():
+        return text[0] != "-"
+    return bool(re.fullmatch(_NAME, text)) and ".." not in text
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError where `name` cannot name a model."""
+    if not is_name(name):
+        raise UsageError(
+            f"{name}: not a model name",
+            "use letters, digits, `.`, `-` and `_`, and one `/` at most",
+        )
+
+
+def find(name: str) -> Found:
+    """The model called `name`. Raises ModelError naming the nearest where there is none.
+
+    Tried in order: a folder or file; the user's registry; the catalogue; `bergamot-XX-YY` from
+    Firefox Translations; `org/name` on the Hub, without asking whether it exists.
+    """
+    found = _at_path(name) or known(name)
+    if found:
+        return found
+    if name.count("/") == 1 and is_name(name):
+        return Found(on_hub(name), "hub")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or os.path.lexists(name):
+        raise ModelError(f"no model in {name}", "name a folder that holds a model's files")
+    near = nearest_names(name)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`nlpcli models list` shows them all"
+    raise ModelError(f"no model called {name}", hint)
+
+
+def known(name: str) -> Found | None:
+    """The model called `name` in the user's registry, the store, the catalogue or Firefox's
+    naming scheme; None where nlpcli does not know it."""
+    if not is_name(name):
+        return None
+    own = own_folder(name)
+    described = read_json(own / SPEC_FILE)
+    if described:
+        spec = replace(_spec(described), name=name, sources=(Source("path", str(own)),))
+        return Found(spec, "user")
+    # An added name always holds; a copy of a catalogue entry only for the version that wrote it.
+    for described in (read_entry(name), read_json(store_folder(name) / SPEC_FILE)):
+        origin = described.get("origin", "")
+        if origin in ("user", "hub", "firefox") or (
+            origin == "catalogue" and described.get("nlpcli") == __version__
+        ):
+            return Found(_spec(described), origin)
+    spec_or_none = catalogue().get(name) or _by_repository().get(name)
+    if spec_or_none:
+        return Found(spec_or_none, "catalogue")
+    pair = re.fullmatch(_BERGAMOT, name)
+    if pair and pair[1] != pair[2]:
+        return Found(bergamot(pair[1], pair[2]), "firefox")
+    return None
+
+
+def for_pair(source: str, target: str) -> ModelSpec | None:
+    """The model to prefer for `source` to `target` (BCP 47): a Firefox Translations model that is
+    built in or already pulled, else one of the user's own for that direction."""
+    name = f"bergamot-{source}-{target}"
+    described = read_json(store_folder(name) / SPEC_FILE)
+    if described.get("nlpcli") == __version__:
+        return _spec(described)
+    found = catalogue().get(name) or (_spec(described) if described else None)
+    if found:
+        return found
+    for own in user_names():
+        candidate = known(own)
+        if (
+            candidate
+            and candidate.origin == "user"
+            and candidate.spec.languages == (source, target)
+            and "translate" in candidate.spec.tasks
+        ):
+            return candidate.spec
+    return None
+
+
+def hub_pair(source: str, target: str) -> ModelSpec | None:
+    """The catalogue's Hub model made for `source` to `target` alone, if there is one."""
+    for name, spec in catalogue().items():
+        if spec.languages == (source, target) and spec.sources[0].kind == "hub":
+            entry = known(name)
+            return entry.spec if entry else spec
+    return None
+
+
+def bergamot(source: str, target: str) -> ModelSpec:
+    """The Firefox Translations model for a pair, whether or not there is one."""
+    return ModelSpec(
+        name=f"bergamot-{source}-{target}",
+        tasks=("translate",),
+        format="bergamot",
+        sources=(Source("firefox", f"{source}-{target}"),),
+        licence="MPL-2.0",
+        languages=(source, target),
+        summary="Firefox Translations",
+    )
+
+
+def on_hub(repository: str, revision: str = "main") -> ModelSpec:
+    """A model of which only its Hub repository is known; the rest is learnt at the first pull."""
+    pair = re.fullmatch(_OPUS, repository)
+    return ModelSpec(
+        name=repository,
+        tasks=("translate",) if pair else (),
+        format="transformers",
+        sources=(Source("hub", repository, revision),),
+        architecture="marian" if pair else "",
+        languages=(pair[1], pair[2]) if pair else (),
+    )
+
+
+def user_names() -> list[str]:
+    """The fine-tuned models and the names that the user added, sorted."""
+    names = {
+        folder.name.replace("%2F", "/")
+        for folder in _children(data_dir() / "models")
+        if (folder / SPEC_FILE).exists()
+    }
+    for file in _children(data_dir() / "registry"):
+        if file.suffix == ".json" and not file.name.startswith("."):
+            names.add(file.name.removesuffix(".json").replace("%2F", "/"))
+    return sorted(names)
+
+
+def names(task: str | None = None) -> list[str]:
+    """Every name that needs no look-up elsewhere, sorted; those for `task` where given."""
+    pulled = (folder.name for folder in _children(cache_dir() / "models"))
+    found = {*catalogue(), *user_names()}
+    found.update(name for name in pulled if re.fullmatch(_BERGAMOT, name))
+    if task is None:
+        return sorted(found)
+    return sorted(name for name in found if (model := known(name)) and task in model.spec.tasks)
+
+
+def nearest_names(name: str, limit: int = 3) -> list[str]:
+    """The known names most like `name`, best first; swapped neighbours count as one slip."""
+    from nlpcli.errors import nearest
+
+    every = names()
+    # Among the many pairs difflib's ratio ties, and its own order would hide the likely ones.
+    close = sorted(
+        enumerate(nearest(name, every, 40)), key=lambda item: (_slips(name, item[1]), item[0])
+    )
+    longer = [other for other in every if other.startswith(name)]
+    return list(dict.fromkeys([*longer, *(other for _, other in close)]))[:limit]
+
+
+@cache
+def catalogue() -> dict[str, ModelSpec]:
+    """The built-in models by name."""
+    import tomllib
+
+    from nlpcli.catalogue import read
+
+    with open(Path(__file__).with_name("catalogue.toml"), "rb") as file:
+        return read(tomllib.load(file))
+
+
+@cache
+def _by_repository() -> dict[str, ModelSpec]:
+    return {spec.sources[0].location: spec for spec in catalogue().values()}
+
+
+def _slips(name: str, other: str) -> int:
+    """0 for the same letters in another order (a swap), 1 for anything else."""
+    return int(sorted(name) != sorted(other))
+
+
+def _at_path(name: str) -> Found | None:
+    if not os.path.lexists(os.path.expanduser(name)):
+        return None
+    from nlpcli.store.path import describe
+
+    spec = describe(Path(name).expanduser())
+    return Found(spec, "path") if spec else None
+
+
+def _spec(described: dict[str, Any]) -> ModelSpec:
+    try:
+        return from_json(described["spec"])
+    except (KeyError, TypeError, ValueError) as error:
+        name = described.get("spec", {}).get("name", "a model")
+        raise ModelError(
+            f"the registry's entry for {name} cannot be read: {error}",
+            f"`nlpcli models remove {name}` and pull or add it again",
+        ) from error
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

