@@ -6,12 +6,11 @@ Asks the operating system and the drivers; torch is imported only where nothing 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 from nlpcli.errors import DeviceError, UsageError
 
@@ -19,8 +18,7 @@ KINDS = ("cpu", "cuda", "mps", "xpu")
 DTYPES = ("auto", "float32", "float16", "bfloat16", "int8")
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """`kind` is one of KINDS, `index` the number of the GPU, `threads` those for the CPU;
     `why` says in a few words what decided."""
 
@@ -34,8 +32,7 @@ class Device:
         return f"{self.kind}:{self.index}" if self.kind in ("cuda", "xpu") else self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One device of this machine. `memory` is in bytes, 0 where unknown."""
 
     device: str
@@ -81,6 +78,8 @@ def cpu_threads() -> int:
 @cache
 def cuda_devices() -> tuple[Found, ...]:
     """The GPUs that the CUDA driver shows (CUDA_VISIBLE_DEVICES holds); () without a driver."""
+    import ctypes
+
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(library)
@@ -203,9 +202,11 @@ def select(
     return Device(kind, int(number or 0), chosen, threads or cpu_threads(), why)
 
 
-def on_cpu(device: Device) -> Device:
-    """`device` moved to the CPU, for work that has nothing else."""
-    return replace(device, kind="cpu", index=0)
+def check(requested: str) -> None:
+    """Raise UsageError for a device that cannot be, DeviceError for one that is not here."""
+    kind, index = parse(requested)
+    if kind not in ("auto", "cpu"):
+        _named(kind, index or 0)
 
 
 def _automatic(allowed: Collection[str]) -> tuple[Found, str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from nlpcli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from nlpcli.device import Device
-    from nlpcli.registry import LocalModel
+    from nlpcli.registry import LocalModel, ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One text to work on, short enough for the model's window.
 
     `source` and `target` are BCP 47 language tags; many-language models need them.
@@ -40,8 +41,7 @@ class Decoding:
     batch_size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
+class Hypothesis(NamedTuple):
     """One output. `score` is the mean log-probability (natural) of its tokens, end token
     included; None where the backend cannot tell. `tokens` counts the tokens it covers."""
 
@@ -50,8 +50,7 @@ class Hypothesis:
     tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The hypotheses of one request, best first; at least one."""
 
     hypotheses: tuple[Hypothesis, ...]
@@ -76,8 +75,7 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class BackendEntry:
+class BackendEntry(NamedTuple):
     """What must be known of a backend without importing it."""
 
     target: str
@@ -122,6 +120,26 @@ BACKENDS: dict[str, BackendEntry] = {
         summary="returns its input: for --dry-run and tests",
     ),
 }
+
+
+def choose(spec: ModelSpec, requested: str = "auto", device: str = "auto") -> str:
+    """The backend for a model: the one requested, else the first of BACKENDS that reads its format
+    and runs on `device`. Raises UsageError where the one requested cannot read it."""
+    able = [name for name, entry in BACKENDS.items() if spec.format in entry.formats]
+    if requested != "auto":
+        if requested not in able:
+            raise UsageError(
+                f"the {requested} backend cannot run {spec.name}",
+                f"it runs on {' or '.join(able)}" if able else f"nor can another: {spec.format}",
+            )
+        return requested
+    kind = device.partition(":")[0]
+    for name in able:
+        if kind == "auto" or kind in BACKENDS[name].devices:
+            return name
+    if not able:
+        raise ModelError(f"no backend runs {spec.name}: its format is {spec.format or 'unknown'}")
+    return able[0]
 
 
 def load(name: str, model: LocalModel, device: Device) -> Backend:

@@ -1,0 +1,146 @@
+"""The `nlpcli` command: finds the subcommand, reads config.toml, and turns failures into one line.
+
+Each subcommand lives in a module of its own, imported only when it is called or listed.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from nlpcli import __version__
+from nlpcli.errors import ExitCode, NlpcliError
+
+COMMANDS = {
+    "translate": "Translate text, line by line or record by record.",
+    "models": "List, show, pull, add, remove and verify models.",
+    "devices": "Show the processors and GPUs, and what each computes in.",
+}
+
+
+class Commands(TyperGroup):
+    """The subcommands of COMMANDS, imported when asked for."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS and self.commands[cmd_name] is None:
+            command = typer.main.get_command(import_module(f"nlpcli.cli.{cmd_name}").app)
+            command.name = cmd_name
+            name_variables(command)
+            self.commands[cmd_name] = command
+        return self.commands.get(cmd_name)
+
+
+def name_variables(command: Any) -> None:
+    """Let every option of `command` read a variable: --batch-size reads NLPCLI_BATCH_SIZE."""
+    for parameter in command.params:
+        longest = max(getattr(parameter, "opts", ()), key=len, default="")
+        if longest.startswith("--") and longest not in ("--help", "--text"):
+            parameter.envvar = "NLPCLI_" + longest[2:].upper().replace("-", "_")
+            parameter.show_envvar = False
+    for subcommand in getattr(command, "commands", {}).values():
+        name_variables(subcommand)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"nlpcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="man nlpcli explains files, formats, variables and exit codes.")
+def nlpcli(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """The NLP toolbox for the shell."""
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    code = _guarded(lambda: _run(sys.argv[1:]))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
+    command.name = "nlpcli"
+    from nlpcli.cli.config import defaults
+
+    code = command.main(
+        arguments, prog_name="nlpcli", standalone_mode=False, default_map=defaults(arguments)
+    )
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _guarded(run: Callable[[], int]) -> int:
+    """The exit code of `run`; what it raises is told in one line and one of what to do."""
+    try:
+        return run()
+    except NlpcliError as error:
+        if os.environ.get("NLPCLI_DEBUG") == "1":
+            raise
+        tell(error.message, error.hint)
+        return error.code
+    except typer.TyperException as error:
+        tell(*_usage(error))
+        return ExitCode.USAGE
+    except BrokenPipeError:
+        _forget_stdout()
+        return ExitCode.DONE
+    except (KeyboardInterrupt, typer.Abort):
+        tell("interrupted")
+        return ExitCode.INTERRUPTED
+    except MemoryError:
+        tell("out of memory", "try a smaller --batch-size or fewer --jobs")
+        return ExitCode.DEVICE
+    except Exception as error:
+        if os.environ.get("NLPCLI_DEBUG") == "1":
+            raise
+        text = " ".join(str(error).split())
+        tell(f"internal error: {type(error).__name__}: {text}", "NLPCLI_DEBUG=1 shows where")
+        return ExitCode.FAILED
+
+
+def tell(message: str, hint: str = "") -> None:
+    """Print a message to standard error: one line, and one of what to do."""
+    lines = f"nlpcli: {message}\n" + (f"  {hint}\n" if hint else "")
+    try:
+        sys.stderr.write(lines)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # nobody is there to be told
+
+
+def _usage(error: Any) -> tuple[str, str]:
+    """What typer found wrong with the command line, and where its help is."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "nlpcli"
+    return message[:1].lower() + message[1:], f"see: {path} --help"
+
+
+def _forget_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush stays quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

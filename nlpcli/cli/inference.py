@@ -1,0 +1,139 @@
+"""What every command that runs a model over records does: open the input and the output, load the
+models on a device, run, and report. The command itself says only which task and which models."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from nlpcli import backends, device, store
+from nlpcli.batching import windows
+from nlpcli.cli import tell
+from nlpcli.cli.options import Shared
+from nlpcli.cli.progress import Progress
+from nlpcli.device import Device
+from nlpcli.errors import ExitCode, UsageError
+from nlpcli.records import FORMATS, Reader, Record, format_of
+from nlpcli.registry import LocalModel, ModelSpec
+from nlpcli.runners import Job, Leg, choose, make
+from nlpcli.runners.stream import ON_ERROR, run
+from nlpcli.tasks import Task
+from nlpcli.writing import Output, Writer
+
+
+class Plan(NamedTuple):
+    """What to run: a task and its models; two models translate through `via`. `notes` are told
+    to the user, `why` only under --verbose."""
+
+    task: Task
+    models: tuple[ModelSpec, ...]
+    via: str = ""
+    notes: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
+
+
+def infer(given: Shared, plan: Callable[[list[str]], Plan]) -> None:
+    """Run the plan over the records that `given` names. `plan` gets the first texts that came.
+
+    Raises typer.Exit with FAILED where records failed that did not end the run.
+    """
+    _check(given)
+    chunks, reader = _input(given)
+    first = next(chunks, [])
+    made = plan([record.text for record in first if not record.error])
+    if not given.quiet:
+        for note in made.notes:
+            tell(note)
+    job = _job(given, made) if first else Job(made.task, (), Device("cpu"))
+    name, jobs = choose(given.runner, job, given.jobs)
+    if given.verbose:
+        _explain(made, job, f"{name}, {jobs} processes" if jobs > 1 else name)
+    fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
+    with Output(given.output) as output, make(name, job, jobs) as runner, Progress(given) as bar:
+        writer = Writer(output, _output_format(given, reader), given.field, fields)
+        summary = run(
+            windows(chain([first], chunks), limit=runner.window),
+            runner,
+            writer,
+            fields=made.task.fields,
+            on_error=given.on_error,
+            report=lambda message: None if given.quiet else bar.tell(message),
+            advance=bar.advance,
+        )
+        writer.finish(reader.columns if reader else ())
+    for warning, count in summary.warnings.items():
+        if not given.quiet:
+            tell(f"{count} of {summary.written} records: the output {warning}")
+    if summary.failed:
+        tell(f"{summary.failed} of {summary.failed + summary.written} records failed")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _check(given: Shared) -> None:
+    """Raise UsageError for a value that no option takes, DeviceError for a device not here."""
+    for name, value, known in (
+        ("--input-format", given.input_format, ("auto", *FORMATS)),
+        ("--output-format", given.output_format, ("auto", *FORMATS)),
+        ("--on-error", given.on_error, ON_ERROR),
+        ("--backend", given.backend, ("auto", *backends.BACKENDS)),
+        ("--dtype", given.dtype, device.DTYPES),
+    ):
+        if value not in known:
+            raise UsageError(f"{name} {value}: no such value", f"name one of {', '.join(known)}")
+    if given.inputs and given.text:
+        raise UsageError("--text and input files do not go together", "leave one of them out")
+    if given.batch_size != "auto" and not (given.batch_size.isdigit() and int(given.batch_size)):
+        raise UsageError(
+            f"--batch-size {given.batch_size}: not a number", "give auto, or 1 or more"
+        )
+    device.check(given.device)
+
+
+def _input(given: Shared) -> tuple[Iterator[list[Record]], Reader | None]:
+    if given.text:
+        records = [Record("--text", number, text) for number, text in enumerate(given.text, 1)]
+        return iter([records]), None
+    reader = Reader(given.inputs or [], given.input_format, given.field)
+    return iter(reader), reader
+
+
+def _output_format(given: Shared, reader: Reader | None) -> str:
+    if given.output_format != "auto":
+        return given.output_format
+    by_ending = format_of(given.output or "")
+    return by_ending if by_ending != "text" or reader is None else reader.format
+
+
+def _job(given: Shared, made: Plan) -> Job:
+    """Choose a backend and a device, and bring the models here."""
+    if given.dry_run or given.backend == "echo":
+        spec = ModelSpec("echo", (), "echo", ())
+        return Job(made.task, (Leg(LocalModel(spec, Path()), "echo"),), Device("cpu"))
+    names = [backends.choose(spec, given.backend, given.device) for spec in made.models]
+    entries = [backends.BACKENDS[name] for name in names]
+    allowed = frozenset.intersection(*(entry.devices for entry in entries))
+    preferred = "int8" if all("int8" in entry.dtypes for entry in entries) else ""
+    chosen = device.select(
+        given.device, given.dtype, given.threads, allowed=allowed, preferred=preferred
+    )
+    for name, entry in zip(names, entries, strict=True):
+        if chosen.dtype not in entry.dtypes:
+            raise UsageError(
+                f"the {name} backend does not compute in {chosen.dtype}",
+                f"choose one of {', '.join(sorted(entry.dtypes))}, or another --backend",
+            )
+    models = [store.fetch(spec, offline=given.offline) for spec in made.models]
+    legs = tuple(Leg(model, name) for model, name in zip(models, names, strict=True))
+    return Job(made.task, legs, chosen, made.via)
+
+
+def _explain(made: Plan, job: Job, runner: str) -> None:
+    for line in made.why:
+        tell(line)
+    for leg in job.legs:
+        tell(f"model {leg.model.spec.name}, backend {leg.backend}")
+    threads = f", {job.device.threads} threads" if job.device.kind == "cpu" else ""
+    tell(f"device {job.device} in {job.device.dtype}{threads}: {job.device.why}")
+    tell(f"runner {runner}")

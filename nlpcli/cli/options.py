@@ -1,0 +1,260 @@
+"""The options that several commands share: each is declared here once, with its help."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from nlpcli.backends import BACKENDS
+from nlpcli.device import DTYPES
+from nlpcli.records import FORMATS
+from nlpcli.runners import RUNNERS
+from nlpcli.runners.stream import ON_ERROR
+
+INPUT = "Input and output"
+MODEL = "Model and device"
+RUNNING = "Running"
+
+
+def option(*names: str, help: str, panel: str, **more: Any) -> Any:
+    """An option in a panel of the help page. Its variable is added when the command is built."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+def one_of(*choices: str) -> Callable[[str], list[str]]:
+    """A completion over fixed choices."""
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
+
+
+def model_names(incomplete: str) -> list[str]:
+    """A completion over the models known here."""
+    from nlpcli import registry
+
+    return [name for name in registry.names() if name.startswith(incomplete)]
+
+
+def devices(incomplete: str) -> list[str]:
+    """A completion over the devices of this machine."""
+    from nlpcli.device import cuda_devices
+
+    names = ["auto", "cpu", "cuda", *(found.device for found in cuda_devices()), "mps", "xpu"]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+class Shared(NamedTuple):
+    """The options of every command that runs a model over records."""
+
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Files to read; - or none: standard input. May be .gz or .zst.",
+            show_default=False,
+        ),
+    ] = None
+    text: Annotated[
+        list[str] | None,
+        option(
+            "--text",
+            metavar="TEXT",
+            help="Take TEXT itself as a record; may be given several times.",
+            panel=INPUT,
+            show_default=False,
+        ),
+    ] = None
+    input_format: Annotated[
+        str,
+        option(
+            "--input-format",
+            "-i",
+            metavar="FORMAT",
+            help="text, jsonl, csv or tsv; auto goes by the file's ending, text on standard input.",
+            panel=INPUT,
+            autocompletion=one_of("auto", *FORMATS),
+        ),
+    ] = "auto"
+    output_format: Annotated[
+        str,
+        option(
+            "--output-format",
+            "-f",
+            metavar="FORMAT",
+            help="text, jsonl, csv or tsv; auto goes by the output's ending, else as the input.",
+            panel=INPUT,
+            autocompletion=one_of("auto", *FORMATS),
+        ),
+    ] = "auto"
+    field: Annotated[
+        str,
+        option("--field", metavar="NAME", help="The field or column to work on.", panel=INPUT),
+    ] = "text"
+    output_field: Annotated[
+        str | None,
+        option(
+            "--output-field",
+            metavar="NAME",
+            help="The field or column to add; named for the command by default.",
+            panel=INPUT,
+            show_default=False,
+        ),
+    ] = None
+    output: Annotated[
+        str | None,
+        option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write to FILE, which appears when all is done; .gz or .zst compresses.",
+            panel=INPUT,
+            show_default=False,
+        ),
+    ] = None
+    on_error: Annotated[
+        str,
+        option(
+            "--on-error",
+            metavar="fail|skip|null",
+            help="A bad record ends the run, is left out, or is written without an answer.",
+            panel=INPUT,
+            autocompletion=one_of(*ON_ERROR),
+        ),
+    ] = "fail"
+    model: Annotated[
+        str | None,
+        option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="A name from `nlpcli models list`, a folder, or org/name on the Hugging Face Hub.",
+            panel=MODEL,
+            autocompletion=model_names,
+            show_default=False,
+        ),
+    ] = None
+    device: Annotated[
+        str,
+        option(
+            "--device",
+            "-d",
+            metavar="DEVICE",
+            help="auto, cpu, cuda, cuda:1, mps or xpu.",
+            panel=MODEL,
+            autocompletion=devices,
+        ),
+    ] = "auto"
+    backend: Annotated[
+        str,
+        option(
+            "--backend",
+            metavar="NAME",
+            help=f"auto, {', '.join(BACKENDS)}.",
+            panel=MODEL,
+            autocompletion=one_of("auto", *BACKENDS),
+        ),
+    ] = "auto"
+    dtype: Annotated[
+        str,
+        option(
+            "--dtype",
+            metavar="TYPE",
+            help=f"The number format: {', '.join(DTYPES)}.",
+            panel=MODEL,
+            autocompletion=one_of(*DTYPES),
+        ),
+    ] = "auto"
+    offline: Annotated[
+        bool,
+        option("--offline", help="Open no network connection; use what is here.", panel=MODEL),
+    ] = False
+    batch_size: Annotated[
+        str,
+        option(
+            "--batch-size",
+            metavar="auto|N",
+            help="Texts computed at once; auto fills a token budget.",
+            panel=RUNNING,
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        option(
+            "--threads",
+            metavar="N",
+            help="CPU threads; 0: all this process may use.",
+            panel=RUNNING,
+            min=0,
+        ),
+    ] = 0
+    jobs: Annotated[
+        int,
+        option(
+            "--jobs",
+            metavar="N",
+            help="Worker processes; 0: as many as suit the backend.",
+            panel=RUNNING,
+            min=0,
+        ),
+    ] = 0
+    runner: Annotated[
+        str,
+        option(
+            "--runner",
+            metavar="NAME",
+            help=f"auto, {' or '.join(RUNNERS)}: this process, or several.",
+            panel=RUNNING,
+            autocompletion=one_of("auto", *RUNNERS),
+        ),
+    ] = "auto"
+    dry_run: Annotated[
+        bool,
+        option(
+            "--dry-run",
+            help="Read, split and write as a real run would, but give each text back as it is.",
+            panel=RUNNING,
+        ),
+    ] = False
+    progress: Annotated[
+        bool | None,
+        option(
+            "--progress/--no-progress",
+            help="Show progress on standard error; by default where that is a terminal.",
+            panel=RUNNING,
+            show_default=False,
+        ),
+    ] = None
+    quiet: Annotated[
+        bool, option("--quiet", "-q", help="Print no notices, only errors.", panel=RUNNING)
+    ] = False
+    verbose: Annotated[
+        bool,
+        option(
+            "--verbose",
+            "-v",
+            help="Say which model, backend and device ran, and why.",
+            panel=RUNNING,
+        ),
+    ] = False
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn `command(given, *, …)` into a typer command that has the options of Shared too.
+
+    They come to it together as `given`; the inputs stand first, the command's own options next.
+    """
+    own = list(inspect.signature(command).parameters.values())[1:]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    inputs, *others = (
+        inspect.Parameter(name, kind, default=default, annotation=Shared.__annotations__[name])
+        for name, default in Shared._field_defaults.items()
+    )
+    parameters = [inputs, *(each.replace(kind=kind) for each in own), *others]
+
+    def call(**values: Any) -> Any:
+        given = Shared(**{name: values.pop(name) for name in Shared._fields})
+        return command(given, **values)
+
+    call.__doc__ = command.__doc__
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return call

@@ -1,0 +1,118 @@
+"""`nlpcli translate`: its options, and the choice of models, backends and device from them."""
+
+from typing import Annotated
+
+import typer
+
+from nlpcli import registry
+from nlpcli.cli.options import Shared, option, shared
+from nlpcli.errors import UsageError
+from nlpcli.registry import ModelSpec
+from nlpcli.tasks.route import PIVOT, route
+
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+TRANSLATION = "Translation"
+
+
+@app.command()
+@shared
+def translate(
+    given: Shared,
+    to: Annotated[
+        str,
+        option(
+            "--to",
+            metavar="LANG",
+            help="The language to translate to, such as pt.",
+            panel=TRANSLATION,
+        ),
+    ],
+    from_: Annotated[
+        str,
+        option(
+            "--from",
+            metavar="LANG",
+            help="The language of the text; auto tells it from the first records.",
+            panel=TRANSLATION,
+        ),
+    ] = "auto",
+    via: Annotated[
+        str | None,
+        option(
+            "--via",
+            metavar="LANG",
+            help="Translate to LANG first and from there; English where no model goes directly.",
+            panel=TRANSLATION,
+            show_default=False,
+        ),
+    ] = None,
+    beam: Annotated[
+        int | None,
+        option(
+            "--beam",
+            metavar="N",
+            help="Beam width; 1 is greedy.",
+            panel=TRANSLATION,
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    nbest: Annotated[
+        int,
+        option(
+            "--nbest",
+            metavar="N",
+            help="Give the N best translations, tabs between.",
+            panel=TRANSLATION,
+            min=1,
+        ),
+    ] = 1,
+    scores: Annotated[
+        bool,
+        option(
+            "--scores",
+            help="Give each translation's mean log-probability per token.",
+            panel=TRANSLATION,
+        ),
+    ] = False,
+) -> None:
+    """Translate text, line by line or record by record.
+
+    A line is a record: a blank line stays blank, and a long line is split into sentences and
+    joined again. The default models are Firefox Translations; -m takes any other.
+    """
+    from nlpcli.backends import Decoding
+    from nlpcli.cli.inference import Plan, infer
+    from nlpcli.tasks.translate import Translate
+
+    size = 0 if given.batch_size == "auto" else int(given.batch_size)
+    decoding = Decoding(beam=beam, nbest=nbest, scores=scores, batch_size=size)
+
+    def plan(texts: list[str]) -> Plan:
+        source, notes = _source(texts, from_, to)
+        task = Translate(source, to, decoding, given.output_field or "translation")
+        if given.dry_run or given.backend == "echo":
+            return Plan(task, (), notes=notes)
+        models = _models(given, source, to, via or "")
+        through = "" if len(models) == 1 else via or PIVOT
+        return Plan(task, models, through, notes, (f"from {source} to {to}",))
+
+    infer(given, plan)
+
+
+def _source(texts: list[str], named: str, target: str) -> tuple[str, tuple[str, ...]]:
+    """The language to translate from, and what to tell the user about it."""
+    if named != "auto":
+        return named, ()
+    from nlpcli.tasks.language_id import source_language
+
+    return source_language(texts, target)
+
+
+def _models(given: Shared, source: str, target: str, via: str) -> tuple[ModelSpec, ...]:
+    """The model named, or those that the pair of languages leads to."""
+    if given.model:
+        if via:
+            raise UsageError("--via chooses models itself", "leave out --model or --via")
+        return (registry.find(given.model).spec,)
+    return tuple(route(source, target, via=via, offline=given.offline))

@@ -1,0 +1,86 @@
+"""Where a job runs: what a job and a runner are, and the table of runners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import NamedTuple, Protocol, TypeVar
+
+from nlpcli import backends
+from nlpcli.backends import Backend
+from nlpcli.device import Device
+from nlpcli.errors import UsageError
+from nlpcli.registry import LocalModel
+from nlpcli.tasks import Answer, Task
+
+Key = TypeVar("Key")
+
+
+class Leg(NamedTuple):
+    """One model and the backend that runs it."""
+
+    model: LocalModel
+    backend: str
+
+
+class Job(NamedTuple):
+    """All a process needs to answer texts; picklable. Two legs translate through `via`."""
+
+    task: Task
+    legs: tuple[Leg, ...]
+    device: Device
+    via: str = ""
+
+    def open(self) -> Backend:
+        """Load the model, or the two of a pivot."""
+        loaded = [backends.load(leg.backend, leg.model, self.device) for leg in self.legs]
+        if len(loaded) == 1:
+            return loaded[0]
+        from nlpcli.backends.pivot import Pivot
+
+        first, second = loaded
+        return Pivot(first, second, self.via)
+
+
+class Runner(AbstractContextManager["Runner"], Protocol):
+    """Answers windows of texts, in order. Each window comes with a key that is handed back."""
+
+    window: int
+    """The most texts it wants in one window."""
+
+    def map(
+        self, windows: Iterable[tuple[Key, Sequence[str]]]
+    ) -> Iterator[tuple[Key, list[Answer]]]: ...
+
+
+RUNNERS = {
+    "local": "nlpcli.runners.local:Local",
+    "pool": "nlpcli.runners.pool:Pool",
+}
+
+
+def choose(name: str, job: Job, jobs: int) -> tuple[str, int]:
+    """The runner for `name` (auto, local or pool) and its number of processes (`jobs` 0: chosen).
+
+    `auto` takes the pool where several processes are asked for, or where every leg computes on
+    one thread and there are more CPUs than that.
+    """
+    if name not in ("auto", *RUNNERS):
+        raise UsageError(f"no such runner: {name}", f"name one of auto, {', '.join(RUNNERS)}")
+    if name == "local":
+        if jobs > 1:
+            raise UsageError("--runner local is one process", "drop --jobs, or use --runner pool")
+        return name, 1
+    single = all(leg.backend == "bergamot" for leg in job.legs)
+    count = jobs or (job.device.threads if single else 1)
+    if name == "auto" and count == 1:
+        return "local", 1
+    return "pool", count
+
+
+def make(name: str, job: Job, jobs: int) -> Runner:
+    """The runner `name`, not yet started."""
+    module, _, attribute = RUNNERS[name].partition(":")
+    runner: Runner = getattr(import_module(module), attribute)(job, jobs)
+    return runner

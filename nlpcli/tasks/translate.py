@@ -1,0 +1,121 @@
+"""Translation: a text is split into sentences, each is translated, and they are joined again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from nlpcli.backends import Backend, Decoding, Hypothesis, Request, Result
+from nlpcli.tasks import Answer
+from nlpcli.tasks.repetition import loops
+from nlpcli.tasks.sentences import Piece, halves, join, split
+
+_REPEATED = "repeats itself"
+
+
+@dataclass(frozen=True, slots=True)
+class Translate:
+    """From `source` to `target` (BCP 47 tags). `field` names the field that is added.
+
+    A sentence whose translation falls into a loop is tried again with repeated 4-grams forbidden,
+    then in halves; the first way out is taken, and a loop that stays is reported.
+    """
+
+    source: str
+    target: str
+    decoding: Decoding
+    field: str = "translation"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        fields = [self.field]
+        if self.decoding.scores:
+            fields.append("score")
+        if self.decoding.nbest > 1:
+            fields.append(f"{self.field}s")
+        return tuple(fields)
+
+    def run(self, texts: Sequence[str], backend: Backend) -> list[Answer]:
+        cut = partial(split, language=self.source, measure=backend.measure, window=backend.window)
+        pieces = [cut(text) if text.strip() else [] for text in texts]
+        results = self._translate([p.text for row in pieces for p in row if p.text], backend)
+        answers, start = [], 0
+        for text, row in zip(texts, pieces, strict=True):
+            count = sum(1 for piece in row if piece.text)
+            answers.append(self._answer(text, row, results[start : start + count]))
+            start += count
+        return answers
+
+    def _translate(self, texts: list[str], backend: Backend) -> list[Result]:
+        requests = [Request(text, self.source, self.target) for text in texts]
+        results = backend.run(requests, self.decoding) if requests else []
+        for index, (request, result) in enumerate(zip(requests, results, strict=True)):
+            if loops(result.text, request.text):
+                results[index] = self._repair(request, result, backend)
+        return results
+
+    def _repair(self, request: Request, looping: Result, backend: Backend) -> Result:
+        strict = replace(self.decoding, no_repeat_ngram=4)
+        result = backend.run([request], strict)[0]
+        if not loops(result.text, request.text):
+            return result
+        parts = halves(request.text)
+        if parts is None:
+            return looping
+        results = self._translate([part.strip() for part in parts], backend)
+        between = Piece(parts[0].rstrip(), parts[0][len(parts[0].rstrip()) :])
+        return _joined([between, Piece(parts[1], "")], results, self.target)
+
+    def _answer(self, text: str, pieces: list[Piece], results: list[Result]) -> Answer:
+        if not results:
+            best = Hypothesis(text, 0.0)
+            every: tuple[Hypothesis, ...] = (best,)
+        else:
+            every = _joined(pieces, results, self.target).hypotheses
+            best = every[0]
+        values: dict[str, object] = {self.field: best.text}
+        if self.decoding.scores:
+            values["score"] = _rounded(best)
+        if self.decoding.nbest > 1:
+            values[f"{self.field}s"] = [
+                {
+                    self.field: each.text,
+                    **({"score": _rounded(each)} if self.decoding.scores else {}),
+                }
+                for each in every
+            ]
+        return Answer(values, self._line(every), _REPEATED if loops(best.text, text) else "")
+
+    def _line(self, hypotheses: tuple[Hypothesis, ...]) -> str:
+        """One line: the hypotheses, each with its score where asked for, between tabs."""
+        cells: list[str] = []
+        for hypothesis in hypotheses[: self.decoding.nbest]:
+            plain = len(hypotheses) == 1 and not self.decoding.scores
+            cells.append(hypothesis.text if plain else hypothesis.text.replace("\t", " "))
+            if self.decoding.scores:
+                cells.append(f"{_rounded(hypothesis)}")
+        return "\t".join(cells)
+
+
+def _joined(pieces: list[Piece], results: list[Result], target: str) -> Result:
+    """The k-th hypotheses of all pieces as the k-th of the whole; scores are means over tokens."""
+    count = min(len(result.hypotheses) for result in results)
+    joined = []
+    for rank in range(count):
+        ranked = iter([result.hypotheses[rank] for result in results])
+        parts = [next(ranked) if piece.text else Hypothesis("") for piece in pieces]
+        tokens = sum(part.tokens for part in parts)
+        scores = [part.score for part in parts if part.score is not None]
+        score = None
+        if scores:
+            total = sum((part.score or 0.0) * part.tokens for part in parts)
+            score = total / tokens if tokens else math.fsum(scores) / len(scores)
+        text = join(pieces, [part.text for part in parts], target)
+        joined.append(Hypothesis(text, score, tokens))
+    return Result(tuple(joined))
+
+
+def _rounded(hypothesis: Hypothesis) -> float | None:
+    return None if hypothesis.score is None else round(hypothesis.score, 4)
