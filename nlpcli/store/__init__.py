@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nlpcli import registry
 from nlpcli.errors import ModelError
 from nlpcli.registry import LocalModel, ModelSpec
-
-if TYPE_CHECKING:
-    from nlpcli.store.place import Stamps
 
 
 def is_offline(offline: bool = False) -> bool:
@@ -36,6 +32,9 @@ def fetch(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
     if model:
         return model
     if is_offline(offline):
+        adopted = _adopt(spec)
+        if adopted:
+            return adopted
         raise ModelError(
             f"{spec.name}: not on this machine, and offline nothing is downloaded",
             f"once, with a network: nlpcli models pull {spec.name}",
@@ -79,13 +78,12 @@ def verify(spec: ModelSpec) -> list[str]:
 
     if spec.sources[0].kind == "path":
         return []
-    if any(source.kind == "hub" for source in spec.sources):
-        pin = registry.read_entry(spec.name).get("pin", {})
-        folder, stamps = hub.pinned_folder(pin), pin.get("files", {})
-        if folder and stamps:
-            return place.changed(folder, stamps, thorough=True) + hub.changed_copies(spec, pin)
+    pin = registry.read_entry(spec.name).get("pin")
+    wrong = hub.wrong_files(pin) if pin else None
+    if wrong is not None:
+        return wrong
     folder = registry.store_folder(spec.name)
-    stamps = _stamps(folder)
+    stamps = registry.read_json(folder / registry.SPEC_FILE).get("stamps")
     if not stamps:
         raise ModelError(f"{spec.name}: not pulled", f"nlpcli models pull {spec.name}")
     return place.changed(folder, stamps, thorough=True)
@@ -126,14 +124,21 @@ def _present(spec: ModelSpec) -> LocalModel | None:
                 if model:
                     return model
         else:
-            folder = registry.store_folder(spec.name)
-            described = registry.read_json(folder / registry.SPEC_FILE)
-            if described:
-                kept = registry.from_json(described["spec"])
-                if not spec.files or dict(spec.files).items() <= dict(kept.files).items():
-                    _check(spec, folder, described["stamps"])
-                    return LocalModel(spec if spec.files else kept, folder)
+            from nlpcli.store import place
+
+            model = place.installed(spec)
+            if model:
+                return model
     return None
+
+
+def _adopt(spec: ModelSpec) -> LocalModel | None:
+    """What another program left in the Hub's cache."""
+    if not any(source.kind == "hub" for source in spec.sources):
+        return None
+    from nlpcli.store import hub
+
+    return hub.adopt(spec)
 
 
 def _pull(spec: ModelSpec, kind: str) -> LocalModel:
@@ -152,33 +157,12 @@ def _pull(spec: ModelSpec, kind: str) -> LocalModel:
     raise ModelError(f"{spec.name}: no source of kind {kind}")
 
 
-def _stamps(folder: Path) -> Stamps:
-    stamps: Stamps = registry.read_json(folder / registry.SPEC_FILE).get("stamps", {})
-    return stamps
-
-
-def _check(spec: ModelSpec, folder: Path, stamps: Stamps) -> None:
-    """Raises ModelError where a file's size or time, and then its content, is not as recorded."""
-    for name, (_, size, modified) in stamps.items():
-        try:
-            status = os.stat(folder / name)
-        except OSError:
-            status = None
-        if status is None or status.st_size != size or status.st_mtime_ns != modified:
-            from nlpcli.store import place
-
-            wrong = place.changed(folder, stamps, thorough=False)
-            if wrong:
-                raise place.changed_error(spec.name, folder, wrong)
-            break
-
-
 def _discard_changed(spec: ModelSpec) -> bool:
     """Delete the files that no longer match; whether there were any."""
     from nlpcli.store import hub, place
 
     folder = registry.store_folder(spec.name)
-    stamps = _stamps(folder)
+    stamps = registry.read_json(folder / registry.SPEC_FILE).get("stamps")
     if stamps:
         return bool(place.changed(folder, stamps, thorough=False)) and place.discard(folder)
     return hub.discard_changed(spec)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +49,8 @@ def staging(target: Path) -> Iterator[Path]:
     prefix = f".{target.name}.partial-"
     for stale in target.parent.glob(f"{prefix}*"):
         discard(stale)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    folder = target.parent / f"{prefix}{os.getpid()}"
+    folder.mkdir()
     try:
         yield folder
     finally:
@@ -71,15 +69,44 @@ def install(spec: ModelSpec, origin: str, staged: Path) -> LocalModel:
         "stamps": stamps,
     }
     registry.write_json(staged / registry.SPEC_FILE, described)
+    target = registry.store_folder(spec.name)
+    move(staged, target)
+    return LocalModel(spec, target)
+
+
+def installed(spec: ModelSpec) -> LocalModel | None:
+    """The model as `install` left it; None where it is not here, or is another model's content.
+
+    Raises ModelError where a file is not what it was when it was put there.
+    """
+    folder = registry.store_folder(spec.name)
+    described = registry.read_json(folder / registry.SPEC_FILE)
+    if not described:
+        return None
+    kept = registry.from_json(described["spec"])
+    if spec.files and not dict(spec.files).items() <= dict(kept.files).items():
+        return None
+    stamps = described["stamps"]
+    if not untouched(folder, stamps):
+        wrong = changed(folder, stamps, thorough=True)
+        if wrong:
+            raise changed_error(spec.name, folder, wrong)
+        # A copied cache has new times: note them, or every start would read every byte.
+        described["stamps"] = stamp(folder, stamps)
+        with suppress(OSError):
+            registry.write_json(folder / registry.SPEC_FILE, described)
+    return LocalModel(spec if spec.files else kept, folder)
+
+
+def move(staged: Path, target: Path) -> None:
+    """Put `staged` on the disk for good and rename it to `target`, in place of what is there."""
     for file in staged.iterdir():
         _sync(file)
     _sync(staged)
-    target = registry.store_folder(spec.name)
     discard(target)
     staged.rename(target)
     target.chmod(0o755)
     _sync(target.parent)
-    return LocalModel(spec, target)
 
 
 def discard(folder: Path) -> bool:
@@ -89,12 +116,16 @@ def discard(folder: Path) -> bool:
         folder.rename(doomed)
     except FileNotFoundError:
         return False
+    import shutil
+
     shutil.rmtree(doomed, ignore_errors=True)
     return True
 
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's content, in hex."""
+    import hashlib
+
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -106,6 +137,18 @@ def stamp(folder: Path, names: Iterable[str]) -> Stamps:
         status = (folder / name).stat()
         stamps[name] = (sha256_of(folder / name), status.st_size, status.st_mtime_ns)
     return stamps
+
+
+def untouched(folder: Path, stamps: Stamps) -> bool:
+    """Whether every file has the size and the time that `stamps` says."""
+    try:
+        for name, (_, size, modified) in stamps.items():
+            status = os.stat(folder / name)
+            if status.st_size != size or status.st_mtime_ns != modified:
+                return False
+    except OSError:
+        return False
+    return True
 
 
 def changed(folder: Path, stamps: Stamps, *, thorough: bool) -> list[str]:

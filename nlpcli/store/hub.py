@@ -1,0 +1,203 @@
+"""Models from the Hugging Face Hub, in its shared cache, pinned by commit and hash at first pull.
+
+huggingface_hub is imported only to download: a pinned model is found by the entry in the user's
+registry and a look at its files' sizes and times.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nlpcli import registry
+from nlpcli.errors import ModelError
+from nlpcli.registry import LocalModel, ModelSpec, Source
+from nlpcli.settings import cache_dir
+from nlpcli.store import place
+
+Pin = dict[str, Any]
+"""`repository`, `commit`, `folder`, `files` (stamps); `copy` too where the weights are pickled."""
+
+
+def pinned(spec: ModelSpec, pin: Pin) -> LocalModel | None:
+    """The model as it was pinned, None where its files are gone. Raises ModelError if changed."""
+    kept = pin.get("copy", pin)
+    folder = Path(kept["folder"])
+    if not folder.is_dir():
+        return None
+    if place.untouched(folder, kept["files"]):
+        return LocalModel(spec, folder)
+    wrong = place.changed(folder, kept["files"], thorough=True)
+    if any(os.path.lexists(folder / name) for name in wrong):
+        raise place.changed_error(spec.name, folder, wrong)
+    if wrong:
+        return None
+    kept["files"] = place.stamp(folder, kept["files"])
+    entry = registry.read_entry(spec.name)
+    registry.write_json(registry.entry_file(spec.name), {**entry, "pin": pin})
+    return LocalModel(spec, folder)
+
+
+def pull(spec: ModelSpec) -> LocalModel:
+    """Download what the model needs, verify it and pin it; a pinned model stays at its commit.
+
+    Raises ModelError: no such repository or no right to it, no network, no weights that nlpcli
+    reads, weights that hold code, or content that is not what was pinned.
+    """
+    source = _source(spec)
+    with place.exclusive(spec.name):
+        entry = registry.read_entry(spec.name)
+        pin: Pin | None = entry.get("pin")
+        if pin and (model := pinned(spec, pin)):
+            return model
+        from nlpcli.store import hubclient
+
+        with hubclient.quietly(source):
+            commit, stated = (pin["commit"], {}) if pin else hubclient.listing(source)
+            names = sorted(pin["files"]) if pin else hubclient.choose(source, list(stated))
+            folder = hubclient.download(spec, source, commit, names)
+        found = place.stamp(folder, names)
+        _compare(spec, pin, stated, found, folder)
+        return _pin(spec, source, commit, folder, found)
+
+
+def adopt(spec: ModelSpec) -> LocalModel | None:
+    """Pin what the Hub's cache already holds, without a network; None where it is not complete."""
+    from nlpcli.store import hubclient
+
+    source = _source(spec)
+    with place.exclusive(spec.name):
+        pin: Pin | None = registry.read_entry(spec.name).get("pin")
+        cache = hubclient.cache_of(source)
+        try:
+            commit = pin["commit"] if pin else source.revision or "main"
+            if (cache / "refs" / commit).is_file():
+                commit = (cache / "refs" / commit).read_text().strip()
+            folder = cache / "snapshots" / commit
+            names = sorted(pin["files"]) if pin else hubclient.choose(source, os.listdir(folder))
+            for name in names:
+                if name.endswith(".index.json"):
+                    shards = registry.read_json(folder / name).get("weight_map", {})
+                    names = sorted({*names, *shards.values()})
+            found = place.stamp(folder, names)
+        except (ModelError, OSError):
+            return None
+        _compare(spec, pin, {}, found, folder)
+        return _pin(spec, source, commit, folder, found)
+
+
+def discard_changed(spec: ModelSpec) -> bool:
+    """Delete the pinned files whose content changed, so that they are fetched anew."""
+    pin: Pin | None = registry.read_entry(spec.name).get("pin")
+    if not pin:
+        return False
+    discarded = False
+    if "copy" in pin and place.changed(
+        Path(pin["copy"]["folder"]), pin["copy"]["files"], thorough=False
+    ):
+        discarded = place.discard(Path(pin["copy"]["folder"]))
+    folder = Path(pin["folder"])
+    wrong = place.changed(folder, pin["files"], thorough=False)
+    _delete(folder, wrong)
+    return discarded or bool(wrong)
+
+
+def wrong_files(pin: Pin) -> list[str] | None:
+    """The pinned files whose content is wrong, every byte read; None where it is not here."""
+    kept = pin.get("copy", pin)
+    if not Path(kept["folder"]).is_dir():
+        return None
+    return place.changed(Path(kept["folder"]), kept["files"], thorough=True)
+
+
+def remove(spec: ModelSpec, pin: Pin) -> bool:
+    """Delete our copy and, unless another name pins it too, the revision in the Hub's cache."""
+    removed = "copy" in pin and place.discard(Path(pin["copy"]["folder"]))
+    for other in registry.user_names():
+        if other != spec.name:
+            same: Pin = registry.read_entry(other).get("pin") or {}
+            if (same.get("repository"), same.get("commit")) == (pin["repository"], pin["commit"]):
+                return removed
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        cache = scan_cache_dir(Path(pin["folder"]).parents[2])
+    except (CacheNotFound, IndexError):
+        return removed
+    there = {
+        revision.commit_hash
+        for repository in cache.repos
+        if repository.repo_id == pin["repository"] and repository.repo_type == "model"
+        for revision in repository.revisions
+    }
+    if pin["commit"] not in there:
+        return removed
+    cache.delete_revisions(pin["commit"]).execute()
+    return True
+
+
+def _source(spec: ModelSpec) -> Source:
+    return next(source for source in spec.sources if source.kind == "hub")
+
+
+def _compare(
+    spec: ModelSpec, pin: Pin | None, stated: dict[str, str], found: place.Stamps, folder: Path
+) -> None:
+    """Raises ModelError and drops the files where they are not what was pinned or stated."""
+    expected = {name: stamp[0] for name, stamp in pin["files"].items()} if pin else stated
+    wrong = [name for name, stamp in found.items() if expected.get(name, "") not in ("", stamp[0])]
+    if wrong:
+        _delete(folder, wrong)
+        raise ModelError(
+            f"{spec.name}: {wrong[0]} from {_source(spec).location} is not the file that was "
+            + ("pinned" if pin else "announced")
+            + f" (sha256 {found[wrong[0]][0][:12]}…, expected {expected[wrong[0]][:12]}…)",
+            f"if you trust the new content: nlpcli models remove {spec.name}, then pull it again",
+        )
+
+
+def _pin(
+    spec: ModelSpec, source: Source, commit: str, folder: Path, found: place.Stamps
+) -> LocalModel:
+    """Write the pin, with a safetensors copy of pickled weights; the model as it is to be used."""
+    from nlpcli.store import weights
+
+    pin: Pin = {
+        "repository": source.location,
+        "commit": commit,
+        "folder": str(folder),
+        "files": found,
+    }
+    if any(name.endswith(".bin") and name.startswith("pytorch_model") for name in found):
+        # Not beside the original: the Hub's cache is shared with other programs.
+        target = cache_dir() / "models" / f"{spec.name.replace('/', '%2F')}@{commit[:12]}"
+        copies = weights.safe_copy(spec.name, folder, sorted(found), target)
+        pin["copy"] = {"folder": str(target), "files": copies}
+    config = registry.read_json(folder / "config.json")
+    architecture = str(config.get("model_type", "")) or spec.architecture
+    spec = replace(
+        spec,
+        architecture=architecture,
+        tasks=spec.tasks or registry.TASKS.get(architecture, ()),
+        size=sum(size for _, size, _ in found.values()),
+        files=tuple((name, sha256) for name, (sha256, _, _) in found.items()),
+    )
+    origin = registry.read_entry(spec.name).get("origin")
+    if not origin:
+        origin = "catalogue" if spec.name in registry.catalogue() else "hub"
+    registry.write_entry(spec, origin, pin)
+    kept = pin.get("copy", pin)
+    return LocalModel(spec, Path(kept["folder"]))
+
+
+def _delete(folder: Path, names: Sequence[str]) -> None:
+    """Remove `names` from a snapshot, and the blobs that they point to."""
+    for name in names:
+        path = folder / name
+        blob = path.resolve()
+        for each in (path, blob):
+            each.unlink(missing_ok=True)
