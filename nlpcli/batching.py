@@ -6,7 +6,8 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ def windows(
     stopped = threading.Event()
     reader = threading.Thread(target=_read, args=(chunks, arrivals, stopped), daemon=True)
     reader.start()
-    size = first
+    size = min(first, limit)
     window: list[T] = []
     deadline = 0.0
     try:
@@ -59,36 +60,51 @@ def windows(
                     raise arrival
                 return
     finally:
-        stopped.set()
+        _stop(arrivals, stopped)
 
 
-def _read(
-    chunks: Iterable[list[T]],
-    arrivals: queue.Queue[list[T] | BaseException | None],
-    stopped: threading.Event,
-) -> None:
+def ahead(items: Iterable[T], count: int) -> Iterator[T]:
+    """`items` in order, read by a thread, at most `count` ahead of what was taken.
+
+    What reading raises is raised here, after the items that came before.
+    """
+    arrivals: queue.Queue[Any] = queue.Queue(count)
+    stopped = threading.Event()
+    wrapped = ((item,) for item in items)
+    threading.Thread(target=_read, args=(wrapped, arrivals, stopped), daemon=True).start()
+    try:
+        while isinstance(arrival := arrivals.get(), tuple):
+            yield arrival[0]
+        if arrival is not None:
+            raise arrival
+    finally:
+        _stop(arrivals, stopped)
+
+
+def _read(items: Iterable[Any], arrivals: queue.Queue[Any], stopped: threading.Event) -> None:
     end: BaseException | None = None
     try:
-        for chunk in chunks:
-            if chunk and not _put(arrivals, chunk, stopped):
+        for item in items:
+            if item and not _put(arrivals, item, stopped):
                 return
     except BaseException as error:
         end = error
     _put(arrivals, end, stopped)
 
 
-def _put(
-    arrivals: queue.Queue[list[T] | BaseException | None],
-    item: list[T] | BaseException | None,
-    stopped: threading.Event,
-) -> bool:
-    while not stopped.is_set():
-        try:
-            arrivals.put(item, timeout=0.2)
-            return True
-        except queue.Full:
-            continue
-    return False
+def _put(arrivals: queue.Queue[Any], item: Any, stopped: threading.Event) -> bool:
+    """Hand `item` over as soon as there is room; False where nobody takes it any more."""
+    if not stopped.is_set():
+        arrivals.put(item)
+    return not stopped.is_set()
+
+
+def _stop(arrivals: queue.Queue[Any], stopped: threading.Event) -> None:
+    """Tell the reading thread that no more is taken, and wake it where it waits for room."""
+    stopped.set()
+    with suppress(queue.Empty):
+        while True:
+            arrivals.get_nowait()
 
 
 def _next(

@@ -6,28 +6,27 @@ a bad record costs. Writing them is `nlpcli.writing`'s.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
-import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import IO, Any
+from typing import Any
 
 from nlpcli.errors import DataError, UsageError, did_you_mean
+from nlpcli.streams import COMPRESSED, STDIN, blocks, lines
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
-STDIN = "-"
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
-_COMPRESSED = (".gz", ".zst")
-_READ_SIZE = 1 << 16
-_GZIP_MAGIC = b"\x1f\x8b"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NAMES_SHOWN = 20
+
+# A quote that is never closed makes the rest of the file one field: this many characters of it
+# are held before it is called an error.
+_CSV_FIELD_LIMIT = 1 << 24
+
+_Row = tuple[int, list[str], str]
 
 
 @dataclass(slots=True)
@@ -54,19 +53,16 @@ class Record:
     def fields(self, name: str) -> dict[str, Any]:
         """The record as an object; a text line becomes the one field `name`."""
         if self.row is not None:
-            return dict(zip(self.columns, self.row, strict=True))
-        if self.raw:
-            fields: dict[str, Any] = json.loads(self.raw)
-            return fields
-        return {name: self.text}
+            return dict(zip(self.columns, self.row, strict=False))
+        return _loads(self.raw) if self.raw else {name: self.text}
 
 
 def format_of(path: str) -> str:
     """The record format that a file's ending names; `text` where it names none."""
-    pure = PurePath(path)
-    if pure.suffix.lower() in _COMPRESSED:
-        pure = PurePath(pure.stem)
-    return _ENDINGS.get(pure.suffix.lower(), "text")
+    stem, ending = os.path.splitext(path.lower())
+    if ending in COMPRESSED:
+        ending = os.path.splitext(stem)[1]
+    return _ENDINGS.get(ending, "text")
 
 
 def check(paths: Sequence[str]) -> None:
@@ -106,196 +102,175 @@ class Reader:
     def __iter__(self) -> Iterator[list[Record]]:
         for path in self.paths:
             name = "<stdin>" if path == STDIN else path
-            stream = _open(path)
             try:
-                yield from self._records(name, self._format_of(path), stream)
+                yield from self._records(name, self._format_of(path), blocks(path))
             except (OSError, EOFError) as error:
-                raise DataError(f"{name}: cannot be read: {error}") from error
-            finally:
-                stream.close()
+                why = getattr(error, "strerror", None) or error
+                raise DataError(f"{name}: cannot be read: {why}") from error
 
     def _format_of(self, path: str) -> str:
         return format_of(path) if self._format == "auto" else self._format
 
-    def _records(self, name: str, format: str, stream: IO[bytes]) -> Iterator[list[Record]]:
-        if format in ("csv", "tsv"):
-            yield from self._tabular(name, format, stream)
-            return
-        parse = _text_record if format == "text" else self._json_record
-        number = 0
-        for lines in _lines(stream):
-            records = [parse(name, number + i, line) for i, line in enumerate(lines, 1)]
-            number += len(lines)
-            yield [record for record in records if record is not None]
+    def _records(self, name: str, format: str, source: Iterable[bytes]) -> Iterator[list[Record]]:
+        if format == "text":
+            return _by_line(name, source, _text_record)
+        if format == "jsonl":
+            return _by_line(name, source, self._json_record)
+        return self._tabular(name, _csv_rows(source) if format == "csv" else _tsv_rows(source))
 
     def _json_record(self, name: str, number: int, line: bytes) -> Record | None:
         if not line.strip():
             return None
         record = Record(name, number)
         try:
-            record.raw = line.decode()
-            value = json.loads(record.raw)
+            raw = line.decode()
+            value = _loads(raw)
         except UnicodeDecodeError as error:
             return _bad(record, _not_utf8(error))
         except RecursionError:
             return _bad(record, "not valid JSON: nested too deep")
-        except ValueError as error:
-            return _bad(record, f"not valid JSON: {error}")
+        except json.JSONDecodeError as error:
+            return _bad(record, f"not valid JSON: {error.msg} at column {error.colno}")
         if not isinstance(value, dict):
             return _bad(record, f"not a JSON object but {_json_type(value)}")
-        if self.field not in value:
-            return _bad(record, _no_field(self.field, list(value)))
-        text = value[self.field]
+        record.raw = raw
+        text = value.get(self.field)
         if not isinstance(text, str):
+            if self.field not in value:
+                return _bad(record, _no_field(self.field, list(value)))
             return _bad(record, f'field "{self.field}" is not text but {_json_type(text)}')
         if _SURROGATE.search(text):
             return _bad(record, f'field "{self.field}" holds half a surrogate pair')
         record.text = text
         return record
 
-    def _tabular(self, name: str, format: str, stream: IO[bytes]) -> Iterator[list[Record]]:
-        rows = _CsvRows(stream) if format == "csv" else _TsvRows(stream)
+    def _tabular(self, name: str, rows: Iterable[list[_Row]]) -> Iterator[list[Record]]:
         columns: tuple[str, ...] = ()
         position = 0
-        records: list[Record] = []
-        for line, row, error in rows:
-            if not columns and not error:
-                columns = tuple(row)
-                position = _column(columns, self.field, f"{name}:{line}")
-                self.columns = self.columns or columns
-            elif not columns:
-                raise DataError(f"{name}:{line}: {error}", "the first line must name the columns")
-            else:
+        for some in rows:
+            records: list[Record] = []
+            for line, row, error in some:
+                if not columns:
+                    if error:
+                        hint = "the first line must name the columns"
+                        raise DataError(f"{name}:{line}: {error}", hint)
+                    columns = tuple(row)
+                    position = _column(columns, self.field, f"{name}:{line}")
+                    self.columns = self.columns or columns
+                    continue
                 record = Record(name, line, row=row, columns=columns, error=error)
-                if not error and len(row) != len(columns):
-                    record.error = f"{len(row)} fields where the header names {len(columns)}"
-                if not record.error:
+                if not error and len(row) == len(columns):
                     record.text = row[position]
+                elif not error:
+                    fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
+                    record.error = f"{fields} where the header names {len(columns)}"
                 records.append(record)
-            if rows.idle and records:
+            if records:
                 yield records
-                records = []
-        if records:
-            yield records
 
 
-class _CsvRows:
-    """Rows of a CSV stream as (line, row, error); `idle` when the next row may block."""
+def _by_line(
+    name: str, source: Iterable[bytes], parse: Callable[[str, int, bytes], Record | None]
+) -> Iterator[list[Record]]:
+    number = 0
+    for some in lines(source):
+        records = [parse(name, at, line) for at, line in enumerate(some, number + 1)]
+        number += len(some)
+        yield [record for record in records if record is not None]
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._blocks = _lines(stream, keep_cr=True)
+
+class _Dry(Exception):
+    """The csv module asks for a line that has to be waited for, while rows are ready."""
+
+
+class _CsvLines:
+    """The lines of a CSV stream, for the csv module; `taken` are those of the row it is in."""
+
+    def __init__(self, source: Iterable[bytes]) -> None:
+        self._lines = lines(source, keep_cr=True)
         self._pending: deque[bytes] = deque()
-        self._escaped = False
-        self._at_start = True
+        self.taken: list[bytes] = []
+        self.may_wait = True
+        self.error = ""
 
-    @property
-    def idle(self) -> bool:
-        return not self._pending
+    def __iter__(self) -> _CsvLines:
+        return self
 
-    def _feed(self) -> Iterator[str]:
-        while True:
-            while not self._pending:
-                block = next(self._blocks, None)
-                if block is None:
-                    return
-                self._pending.extend(block)
-            line = self._pending.popleft()
-            if self._at_start and not line.strip():
-                yield ""  # the csv module skips an empty line between rows, and so do we
+    def __next__(self) -> str:
+        if not self._pending:
+            if not self.may_wait:
+                raise _Dry
+            self._pending.extend(next(self._lines))
+        line = self._pending.popleft()
+        self.taken.append(line)
+        try:
+            return line.decode() + "\n"
+        except UnicodeDecodeError as error:
+            self.error = _not_utf8(error)
+            return line.decode(errors="replace") + "\n"
+
+    def again(self) -> None:
+        """Give the lines of the row once more."""
+        self._pending.extendleft(reversed(self.taken))
+
+
+def _csv_rows(source: Iterable[bytes]) -> Iterator[list[_Row]]:
+    """Rows as (line, fields, error), in lists that are given before waiting for more input."""
+    import csv
+
+    csv.field_size_limit(_CSV_FIELD_LIMIT)
+    feed = _CsvLines(source)
+    reader = csv.reader(feed, strict=True)
+    rows: list[_Row] = []
+    line = 1
+    while True:
+        feed.taken.clear()
+        feed.error = ""
+        feed.may_wait = not rows
+        try:
+            row = next(reader)
+            error = feed.error
+        except StopIteration:
+            return
+        except _Dry:
+            yield rows
+            rows = []
+            feed.again()
+            continue
+        except csv.Error as problem:
+            row, error = [], f"not valid CSV: {problem}"
+        if row or error:
+            rows.append((line, row, error))
+        line += len(feed.taken)
+
+
+def _tsv_rows(source: Iterable[bytes]) -> Iterator[list[_Row]]:
+    """As `_csv_rows`: fields are what stands between tabs, quotes and backslashes included
+    (the IANA definition of text/tab-separated-values). A blank line is a row only of a table that
+    has one column."""
+    number = width = 0
+    for some in lines(source):
+        rows: list[_Row] = []
+        for number, line in enumerate(some, number + 1):  # noqa: B020
+            if not line and width != 1:
                 continue
             try:
-                yield line.decode() + "\n"
-            except UnicodeDecodeError:
-                self._escaped = True
-                yield line.decode(errors="surrogateescape") + "\n"
-
-    def __iter__(self) -> Iterator[tuple[int, list[str], str]]:
-        import csv
-
-        csv.field_size_limit(sys.maxsize)
-        reader = csv.reader(self._feed(), strict=True)
-        start = 1
-        while True:
-            error, row = "", []
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as problem:
-                error = f"not valid CSV: {problem}"
-            if self._escaped and not error and any(map(_SURROGATE.search, row)):
-                error = "not valid UTF-8"
-            line, start = start, reader.line_num + 1
-            if row or error:
-                yield line, row, error
+                row, problem = line.decode().split("\t"), ""
+            except UnicodeDecodeError as error:
+                row, problem = line.decode(errors="replace").split("\t"), _not_utf8(error)
+            width = width or len(row)
+            rows.append((number, row, problem))
+        yield rows
 
 
-class _TsvRows:
-    """Rows of a TSV stream: fields are what stands between tabs, quotes and backslashes included
-    (the IANA definition of text/tab-separated-values)."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._blocks = _lines(stream)
-        self.idle = True
-
-    def __iter__(self) -> Iterator[tuple[int, list[str], str]]:
-        number = 0
-        for lines in self._blocks:
-            last = number + len(lines)
-            for line in lines:
-                number += 1
-                self.idle = number == last
-                try:
-                    yield number, line.decode().split("\t"), ""
-                except UnicodeDecodeError as error:
-                    yield number, [], _not_utf8(error)
-
-
-def _open(path: str) -> IO[bytes]:
-    """The bytes of `path`, decompressed where they begin with gzip's or Zstandard's magic."""
-    # Not sys.stdin: a thread that waits on its lock would make the interpreter's exit fatal.
-    file = 0 if path == STDIN else path
-    raw = open(file, "rb", buffering=0, closefd=path != STDIN)  # noqa: SIM115
-    stream = io.BufferedReader(raw, _READ_SIZE)
-    magic = stream.peek(4)[:4]
-    if magic.startswith(_GZIP_MAGIC):
-        import gzip
-
-        return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
-    if magic == _ZSTD_MAGIC:
-        import zstandard
-
-        reader = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
-        return io.BufferedReader(reader, _READ_SIZE)
-    return stream
-
-
-def _lines(stream: IO[bytes], keep_cr: bool = False) -> Iterator[list[bytes]]:
-    """Complete lines without their ends (LF or CRLF), in the lists in which reads complete them.
-
-    The byte-order mark is dropped. The last line needs no end.
-    """
-    rest: list[bytes] = []
-    at_start = True
-    while block := stream.read1(_READ_SIZE):  # type: ignore[attr-defined]
-        if at_start:
-            while len(block) < len(_BOM) and _BOM.startswith(block):
-                more = stream.read1(_READ_SIZE)  # type: ignore[attr-defined]
-                if not more:
-                    break
-                block += more
-            block = block.removeprefix(_BOM)
-            at_start = False
-        head, newline, tail = block.rpartition(b"\n")
-        if not newline:
-            rest.append(block)
-            continue
-        lines = b"".join([*rest, head]).split(b"\n")
-        rest = [tail] if tail else []
-        yield lines if keep_cr else [line.removesuffix(b"\r") for line in lines]
-    if rest:
-        line = b"".join(rest)
-        yield [line if keep_cr else line.removesuffix(b"\r")]
+def _loads(raw: str) -> Any:
+    try:
+        return json.loads(raw)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # An integer with more digits than Python turns into an int is valid JSON all the same.
+        return json.loads(raw, parse_int=float)
 
 
 def _text_record(name: str, number: int, line: bytes) -> Record:
@@ -320,7 +295,8 @@ def _json_type(value: object) -> str:
 
 
 def _no_field(field: str, known: list[str]) -> str:
-    there = ", ".join(known) or "none"
+    more = ["…"] if len(known) > _NAMES_SHOWN else []
+    there = ", ".join([*known[:_NAMES_SHOWN], *more]) or "none"
     return f'no field "{field}"; there are: {there}'
 
 

@@ -2,64 +2,89 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import errno
 import json
 import os
 import re
-import secrets
+import select
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from nlpcli.errors import DataError, NlpcliError, UsageError
 from nlpcli.records import Record
 
 _BREAKS = re.compile(r"\r\n|[\r\n]")
 _TSV_BREAKS = re.compile(r"\r\n|[\r\n\t]")
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_COLON = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
+_COMMA = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
+_ESCAPED_ASCII = re.compile(r"\\u00[2-7]")
+_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+_EARLY = 1000
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+# Only where a value ends matters here, so numbers of any size and form stay text.
+_scan = json.JSONDecoder(parse_int=str, parse_float=str).scan_once  # type: ignore[attr-defined]
 
 
 class Output:
     """A byte stream to standard output, or to a file that takes its name only when all is written.
 
     Used as a context: left by an exception, a half-written file is removed. A device or a FIFO
-    cannot be renamed over and is written as it is. Raises UsageError if the file cannot be made.
+    cannot be renamed over and is written as it is. A name in .gz or .zst is compressed, the same
+    bytes each time. Raises UsageError if the file cannot be made.
     """
 
     def __init__(self, path: str | None) -> None:
-        self._name = "standard output" if path in (None, "-") else str(path)
-        self._target = ""
+        self._name = path or "-"
         self._part = ""
-        if path is None or path == "-":
-            self._stream: IO[bytes] = _Whole(1)
+        self._target = ""
+        self._compressor: Any = None
+        if self._name in _STANDARD_OUTPUT:
+            self._name = "standard output"
+            self._file = 1
             return
-        self._target = os.path.realpath(path)
         try:
-            self._stream = _compressor(_Whole(self._descriptor()), path)
+            self._file = self._open()
         except OSError as error:
-            raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+            hint = "make its folder first" if error.errno == errno.ENOENT else ""
+            raise UsageError(f"{path}: cannot be written: {error.strerror}", hint) from error
+        self._compressor = _compressor(self._name)
 
-    def _descriptor(self) -> int:
-        if os.path.exists(self._target) and not stat.S_ISREG(os.stat(self._target).st_mode):
-            return os.open(self._target, os.O_WRONLY)
+    def _open(self) -> int:
+        # Opened by the name given: what /dev/fd/N points to need not have a path of its own.
+        if os.path.exists(self._name):
+            if not stat.S_ISREG(os.stat(self._name).st_mode):
+                return os.open(self._name, os.O_WRONLY)
+            if not os.access(self._name, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        self._target = os.path.realpath(self._name)
         folder, name = os.path.split(self._target)
-        part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        part = os.path.join(folder, f".{name[:40]}.{os.urandom(4).hex()}.part")
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         self._part = part
-        return descriptor
+        return file
 
     def write(self, data: bytes) -> None:
         """Write all of `data`; to a pipe or terminal it goes at once."""
         try:
-            self._stream.write(data)
+            self._write(self._compressor.compress(data) if self._compressor else data)
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise NlpcliError(f"{self._name}: {error.strerror}") from error
+            raise NlpcliError(f"{self._name}: cannot be written: {error.strerror}") from error
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._file, view) :]
+            except BlockingIOError:  # whoever shares the pipe has made it non-blocking
+                select.select([], [self._file], [])
 
     def __enter__(self) -> Output:
         return self
@@ -72,59 +97,47 @@ class Output:
     ) -> None:
         try:
             if kind is None:
-                self._stream.flush()
-                self._keep()
+                self._finish()
         except BrokenPipeError:
             raise
         except OSError as problem:
-            raise NlpcliError(f"{self._name}: {problem.strerror}") from problem
+            raise NlpcliError(f"{self._name}: cannot be written: {problem.strerror}") from problem
         finally:
+            if self._file > 2:
+                os.close(self._file)
             if self._part:
                 with suppress(OSError):
                     os.unlink(self._part)
 
-    def _keep(self) -> None:
-        """Close the file and give it its name; an existing file's permissions are kept."""
-        if not self._target:
+    def _finish(self) -> None:
+        """Write what is left and name the file; an existing file's permissions are kept."""
+        if self._compressor:
+            self._write(self._compressor.flush())
+        if not self._part:
             return
-        self._stream.close()
-        if self._part:
-            with suppress(FileNotFoundError):
-                os.chmod(self._part, stat.S_IMODE(os.stat(self._target).st_mode))
-            os.replace(self._part, self._target)
-            self._part = ""
+        os.fsync(self._file)
+        with suppress(FileNotFoundError):
+            os.chmod(self._part, stat.S_IMODE(os.stat(self._target).st_mode))
+        part, self._part = self._part, ""
+        try:
+            os.replace(part, self._target)
+        except OSError as error:
+            raise NlpcliError(
+                f"{self._name}: cannot be replaced: {error.strerror}", f"the result is in {part}"
+            ) from error
 
 
-class _Whole(io.FileIO):
-    """An unbuffered file whose `write` writes everything; syncs a regular file when closed."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor, "wb", closefd=descriptor > 2)
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data)
-        size = len(view)
-        while view:
-            view = view[super().write(view) :]
-        return size
-
-    def close(self) -> None:
-        if not self.closed and stat.S_ISREG(os.fstat(self.fileno()).st_mode):
-            os.fsync(self.fileno())
-        super().close()
-
-
-def _compressor(file: IO[bytes], path: str) -> IO[bytes]:
+def _compressor(path: str) -> Any:
+    """An object with compress(bytes) and flush(), or None for a file that is not compressed."""
     if path.endswith(".gz"):
-        import gzip
+        import zlib
 
-        return gzip.GzipFile("", "wb", fileobj=file, mtime=0)  # type: ignore[return-value]
+        return zlib.compressobj(6, zlib.DEFLATED, 31)
     if path.endswith(".zst"):
         import zstandard
 
-        writer: IO[bytes] = zstandard.ZstdCompressor().stream_writer(file)
-        return writer
-    return file
+        return zstandard.ZstdCompressor(write_checksum=True).compressobj()
+    return None
 
 
 class Writer:
@@ -139,101 +152,150 @@ class Writer:
         self._field = field
         self._added = tuple(added)
         self._columns: tuple[str, ...] | None = None
+        self._early: list[dict[str, str]] = []
+        self._extended: tuple[str, ...] = ()
         self._lines: list[str] = []
+        self._cells = self._csv() if format == "csv" else self._tsv
 
     def add(self, record: Record, values: Mapping[str, Any], line: str) -> None:
         """Format one record; `values` are the added fields, `line` what text output shows."""
-        if self._format == "text":
-            self._lines.append(one_line(line) + "\n")
-        elif self._format == "jsonl":
-            self._lines.append(_object(record, self._field, values) + "\n")
-        else:
-            self._row(record, values)
+        try:
+            if self._format == "text":
+                self._lines.append(one_line(line) + "\n")
+            elif self._format == "jsonl":
+                self._lines.append(_object(record, self._field, values) + "\n")
+            else:
+                self._row(record, values)
+        except RecursionError:
+            raise DataError(f"{record.where}: nested too deep") from None
 
     def flush(self) -> None:
         """Hand on all that was added."""
-        if self._lines:
-            self._output.write("".join(self._lines).encode())
-            self._lines.clear()
+        if not self._lines:
+            return
+        text = "".join(self._lines)
+        self._lines.clear()
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            data = _SURROGATES.sub("\ufffd", text).encode()
+        self._output.write(data)
 
     def finish(self, columns: Sequence[str]) -> None:
         """Hand on what is left; `columns` is the header for a table that had no rows."""
-        if self._format in ("csv", "tsv") and self._columns is None and columns:
-            self._header(tuple(columns))
+        if self._columns is None and (columns or self._early) and self._format in ("csv", "tsv"):
+            self._header(columns)
         self.flush()
 
     def _row(self, record: Record, values: Mapping[str, Any]) -> None:
-        fields = record.fields(self._field) if not record.error or record.row else {}
-        if record.error and record.row is not None:
-            fields = dict(zip(record.columns, record.row, strict=False))
+        if record.row and record.columns is self._extended and not record.error:
+            self._cells(record.row + [_cell(values.get(name)) for name in self._added])
+            return
+        own = _own(record, self._field)
+        merged = {**own, **{name: _cell(value) for name, value in values.items()}}
         if self._columns is None:
-            self._header(record.columns or tuple(fields))
-        extra = [name for name in fields if name not in (self._columns or ())]
-        if extra and not record.error:
+            if record.error and not record.columns and len(self._early) < _EARLY:
+                # It does not tell the columns; the next good record will.
+                self._early.append(merged)
+                return
+            self._header(record.columns or tuple(own))
+            if not set(record.columns) & set(self._added):
+                self._extended = record.columns
+        columns = self._columns or ()
+        if not record.error and not own.keys() <= set(columns):
+            extra = next(name for name in own if name not in columns)
             raise DataError(
-                f"{record.where}: column {extra[0]!r} is not in the output's header",
+                f"{record.where}: column {extra!r} is not in the output's header",
                 "inputs with different columns go together only as JSONL: -f jsonl",
             )
-        merged = {**fields, **values}
-        self._lines.append(
-            self._delimited([_cell(merged.get(name)) for name in self._columns or ()])
-        )
+        self._cells([merged.get(name, "") for name in columns])
 
-    def _header(self, columns: tuple[str, ...]) -> None:
+    def _header(self, columns: Sequence[str]) -> None:
         self._columns = (*columns, *(name for name in self._added if name not in columns))
-        self._lines.append(self._delimited(list(self._columns)))
+        self._cells(self._columns)
+        for cells in self._early:
+            self._cells([cells.get(name, "") for name in self._columns])
+        self._early.clear()
 
-    def _delimited(self, cells: list[str]) -> str:
-        if self._format == "tsv":
-            return "\t".join(_TSV_BREAKS.sub(" ", cell) for cell in cells) + "\n"
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(cells)
-        return line.getvalue()
+    def _csv(self) -> Callable[[Sequence[str]], Any]:
+        import csv
+
+        lines = self._lines
+
+        class Rows:
+            # The csv module quotes the characters of its line end: so both, and one taken off.
+            def write(self, line: str) -> None:
+                lines.append(line[:-2] + "\n")
+
+        return csv.writer(Rows(), lineterminator="\r\n").writerow
+
+    def _tsv(self, cells: Sequence[str]) -> None:
+        line = "\t".join(cells)
+        if "\n" in line or "\r" in line or line.count("\t") >= len(cells):
+            line = "\t".join([_TSV_BREAKS.sub(" ", cell) for cell in cells])
+        self._lines.append(line + "\n")
 
 
 def one_line(text: str) -> str:
     """`text` with every line break made a space."""
-    return _BREAKS.sub(" ", text)
+    return _BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    return "" if value is None else _encode(value)
+
+
+def _own(record: Record, field: str) -> dict[str, str]:
+    """The record's own fields as the cells of a table."""
+    if record.row is not None:
+        return dict(zip(record.columns, record.row, strict=False))
+    if record.raw:
+        return {name: _plain(value) for name, _, value in members(record.raw.strip())}
+    return {} if record.error else {field: record.text}
+
+
+def _plain(value: str) -> str:
+    if value.startswith('"'):
+        text: str = scanstring(value, 1, True)[0]
+        return text
+    return "" if value == "null" else value
 
 
 def _object(record: Record, field: str, values: Mapping[str, Any]) -> str:
     """The record as one JSON object with `values` added; its own members keep their very text."""
-    if record.row is not None or not record.raw:
-        own = {} if record.error and record.row is None else record.fields(field)
-        return json.dumps({**own, **values}, ensure_ascii=False)
-    if record.error:
-        return json.dumps(values, ensure_ascii=False)
-    new = json.dumps(values, ensure_ascii=False)[1:]
-    raw = record.raw.strip()
-    if "\\u" in raw or any(f'"{name}"' in raw for name in values):
-        kept = [member for name, member in members(raw) if name not in values]
-        return "{" + ", ".join([*kept, new])
-    return f"{raw[:-1].rstrip()}, {new}"
+    new = ", ".join([f"{_encode(name)}: {_encode(value)}" for name, value in values.items()])
+    if not record.raw:
+        own = _own(record, field)
+        old = ", ".join([f"{_encode(x)}: {_encode(own[x])}" for x in own if x not in values])
+    elif any(_may_hold(record.raw, name) for name in values):
+        mine = members(record.raw.strip())
+        old = ", ".join([member for name, member, _ in mine if name not in values])
+    else:
+        old = record.raw.strip()[1:-1].rstrip()
+    return f"{{{old}, {new}}}" if old and new else f"{{{old}{new}}}"
 
 
-def members(raw: str) -> list[tuple[str, str]]:
-    """The members of a valid JSON object as (name, the member's own text)."""
-    decode = json.JSONDecoder().raw_decode
-    found = []
-    at = _skip(raw, 1)
+def _may_hold(raw: str, name: str) -> bool:
+    """Whether the JSON text may hold a member `name`; a name can be spelt with escapes."""
+    if name.isascii() and name.isidentifier():
+        return f'"{name}"' in raw or ("\\u" in raw and _ESCAPED_ASCII.search(raw) is not None)
+    return True
+
+
+def members(raw: str) -> Iterator[tuple[str, str, str]]:
+    """The members of a valid JSON object as (name, the member's own text, its value's own text)."""
+    at = _after(_COMMA, raw, 1)
     while raw[at] != "}":
         start = at
         name, at = scanstring(raw, at + 1, True)
-        _, at = decode(raw, _skip(raw, _skip(raw, at) + 1))
-        found.append((name, raw[start:at]))
-        at = _skip(raw, at)
-        if raw[at] == ",":
-            at = _skip(raw, at + 1)
-    return found
+        begin = _after(_COLON, raw, at)
+        _, at = _scan(raw, begin)
+        yield name, raw[start:at], raw[begin:at]
+        at = _after(_COMMA, raw, at)
 
 
-def _skip(raw: str, at: int) -> int:
-    """The position of the next character that is not white space."""
-    match = _SPACE.match(raw, at)
+def _after(pattern: re.Pattern[str], raw: str, at: int) -> int:
+    match = pattern.match(raw, at)
     return match.end() if match else at
