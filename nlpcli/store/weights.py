@@ -73,18 +73,17 @@ def safe_copy(model: str, folder: Path, names: Sequence[str], target: Path) -> p
 
 def _unpickle(model: str, path: Path) -> dict[str, Tensor]:
     import pickle
+    import warnings
     import zipfile
 
     import torch
 
     try:
-        state: Any = torch.load(
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             # Files from before torch 1.6 are no zip archives, and cannot be mapped.
-            path,
-            map_location="cpu",
-            weights_only=True,
-            mmap=zipfile.is_zipfile(path),
-        )
+            mapped = zipfile.is_zipfile(path)
+            state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         culprit = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise ModelError(

@@ -1,0 +1,348 @@
+"""Models from the Hub: pinned, verified, offline; pickles made safe. Real client, local hub."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import shutil
+import socket
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_server import Hub, serving
+
+from nlpcli import registry, store
+from nlpcli.errors import ExitCode, ModelError
+
+CONFIG = json.dumps({"model_type": "marian"}).encode()
+REPOSITORY = "acme/tiny"
+
+
+def safetensors(*values: float) -> bytes:
+    header = {"w": {"dtype": "F32", "shape": [len(values)], "data_offsets": [0, 4 * len(values)]}}
+    encoded = json.dumps(header).encode()
+    return struct.pack("<Q", len(encoded)) + encoded + struct.pack(f"<{len(values)}f", *values)
+
+
+FILES = {
+    "config.json": CONFIG,
+    "model.safetensors": safetensors(1, 2),
+    "source.spm": b"spm",
+    "vocab.json": b"{}",
+    "pytorch_model.bin": b"not wanted",
+    "tf_model.h5": b"not wanted",
+    "flax_model.msgpack": b"not wanted",
+    "modeling_tiny.py": b"raise SystemExit",
+    "onnx/model.onnx": b"not wanted",
+    "onnx/config.json": b"{}",
+    "README.md": b"# tiny",
+}
+WANTED = ["config.json", "model.safetensors", "source.spm", "vocab.json"]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
+    from huggingface_hub import _tree_cache, constants
+
+    # The client reads its cache folder at import, and keeps listings in memory.
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "huggingface" / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "huggingface" / "token"))
+    monkeypatch.setattr(_tree_cache, "_IN_MEMORY_TREE_CACHE", {})
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        yield served
+
+
+def fetch(name: str = REPOSITORY, **options: Any) -> registry.LocalModel:
+    return store.fetch(registry.find(name).spec, **options)
+
+
+def test_only_what_is_needed_comes_and_is_pinned(
+    hub: Hub, capfd: pytest.CaptureFixture[str]
+) -> None:
+    commit = hub.push(REPOSITORY, FILES)
+    model = fetch()
+    assert sorted(hub.downloads()) == WANTED
+    assert sorted(os.listdir(model.folder)) == WANTED
+    assert model.spec.architecture == "marian"
+    assert model.spec.tasks == ("translate",)
+    pin = registry.read_entry(REPOSITORY)["pin"]
+    assert pin["commit"] == commit
+    assert sorted(pin["files"]) == WANTED
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_pinned_model_asks_nobody(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.push(REPOSITORY, FILES)
+    first = fetch()
+    hub.push(REPOSITORY, {**FILES, "config.json": b"{}"})
+    seen = len(hub.requests)
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    assert fetch().folder == first.folder
+    assert fetch(offline=True).folder == first.folder
+    assert len(hub.requests) == seen
+    assert store.locate(registry.find(REPOSITORY).spec) == first.folder
+
+
+def test_an_emptied_cache_is_filled_with_the_pinned_commit(hub: Hub, home: Path) -> None:
+    hub.push(REPOSITORY, FILES)
+    first = fetch()
+    hub.push(REPOSITORY, {**FILES, "config.json": b'{"newer": 1}'})
+    shutil.rmtree(home / "huggingface" / "hub")
+    assert fetch().folder == first.folder
+    assert (first.folder / "config.json").read_bytes() == CONFIG
+
+
+def test_other_content_for_the_pinned_commit_is_refused(hub: Hub, home: Path) -> None:
+    commit = hub.push(REPOSITORY, FILES)
+    fetch()
+    hub.commits[REPOSITORY, commit]["model.safetensors"] = safetensors(3, 4)
+    shutil.rmtree(home / "huggingface" / "hub")
+    with pytest.raises(ModelError, match=r"model\.safetensors .* not the file that was pinned"):
+        fetch()
+    with pytest.raises(ModelError, match="not the file that was pinned"):
+        fetch()
+
+
+def test_a_file_changed_in_the_cache_is_refused_until_pulled_again(hub: Hub) -> None:
+    hub.push(REPOSITORY, FILES)
+    weights = fetch().folder / "model.safetensors"
+    weights.resolve().write_bytes(safetensors(5, 6))
+    with pytest.raises(ModelError, match=r"model\.safetensors is not the file") as caught:
+        fetch()
+    assert caught.value.code == ExitCode.MODEL
+    assert f"models pull {REPOSITORY}" in caught.value.hint
+    assert store.verify(registry.find(REPOSITORY).spec) == ["model.safetensors"]
+    store.pull(registry.find(REPOSITORY).spec)
+    assert weights.read_bytes() == FILES["model.safetensors"]
+    assert store.verify(registry.find(REPOSITORY).spec) == []
+
+
+@pytest.mark.parametrize("variable", ["", "NLPCLI_OFFLINE", "HF_HUB_OFFLINE"])
+def test_offline_opens_no_socket(hub: Hub, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    hub.push(REPOSITORY, FILES)
+    if variable:
+        monkeypatch.setenv(variable, "1")
+    with pytest.raises(ModelError, match="not on this machine") as caught:
+        fetch(offline=not variable)
+    assert f"nlpcli models pull {REPOSITORY}" in caught.value.hint
+    assert hub.requests == []
+
+
+def test_offline_takes_what_another_program_left_in_the_cache(hub: Hub) -> None:
+    from huggingface_hub import snapshot_download
+
+    commit = hub.push(REPOSITORY, FILES)
+    snapshot_download(REPOSITORY, endpoint=hub.url)
+    seen = len(hub.requests)
+    model = fetch(offline=True)
+    assert model.folder.name == commit
+    assert len(hub.requests) == seen
+    assert sorted(registry.read_entry(REPOSITORY)["pin"]["files"]) == WANTED
+
+
+def test_a_private_repository_needs_a_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.push(REPOSITORY, FILES)
+    hub.private[REPOSITORY] = "hf_secret"
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(ModelError, match="gated, private, or no such") as caught:
+        fetch()
+    assert "HF_TOKEN" in caught.value.hint
+    assert "hf_wrong" not in caught.value.message + caught.value.hint
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert fetch().folder.is_dir()
+    assert "hf_secret" not in registry.entry_file(REPOSITORY).read_text()
+
+
+def test_no_such_repository(hub: Hub) -> None:
+    with pytest.raises(ModelError, match="no such repository"):
+        fetch()
+
+
+def test_no_such_revision(hub: Hub) -> None:
+    hub.push(REPOSITORY, FILES)
+    spec = registry.on_hub(REPOSITORY, "v9")
+    with pytest.raises(ModelError, match="no revision v9"):
+        store.fetch(spec)
+
+
+def test_an_unreachable_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://me:pass@127.0.0.1:9")
+    with pytest.raises(ModelError, match="cannot be downloaded from") as caught:
+        fetch()
+    assert "refused" in caught.value.message
+    assert "pass" not in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_no_weights(hub: Hub) -> None:
+    hub.push(REPOSITORY, {"config.json": CONFIG, "tf_model.h5": b""})
+    with pytest.raises(ModelError, match="no weights that nlpcli reads"):
+        fetch()
+
+
+def test_sharded_weights(hub: Hub) -> None:
+    index = {"metadata": {}, "weight_map": {}}
+    names = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    shards = {name: safetensors(1) for name in names}
+    hub.push(
+        REPOSITORY,
+        {"config.json": CONFIG, "model.safetensors.index.json": json.dumps(index).encode()}
+        | shards
+        | {f"pytorch_model-0000{n}-of-00002.bin": b"" for n in (1, 2)},
+    )
+    assert sorted(os.listdir(fetch().folder)) == sorted(
+        ["config.json", "model.safetensors.index.json", *names]
+    )
+
+
+def test_remove_deletes_the_pin_and_the_revision(hub: Hub, home: Path) -> None:
+    hub.push(REPOSITORY, FILES)
+    model = fetch()
+    assert store.remove(model.spec)
+    assert not model.folder.exists()
+    assert registry.read_entry(REPOSITORY) == {}
+    assert not store.remove(model.spec)
+
+
+def pickled(state: Any, *, legacy: bool = False) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+class Hostile:
+    """Creates a file when it is unpickled carelessly."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "plain"])
+def test_a_hostile_pickle_is_refused_and_never_run(hub: Hub, tmp_path: Path, kind: str) -> None:
+    state = {"w": Hostile(tmp_path / "touched")}
+    content = pickle.dumps(state) if kind == "plain" else pickled(state, legacy=kind == "legacy")
+    hub.push(REPOSITORY, {"config.json": CONFIG, "pytorch_model.bin": content})
+    with pytest.raises(ModelError, match="its weights file holds code, refused"):
+        fetch()
+    assert not (tmp_path / "touched").exists()
+    assert registry.read_entry(REPOSITORY) == {}
+    copies = registry.store_folder("x").parent
+    assert not copies.exists() or list(copies.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Marian, random weights, saved as safetensors."""
+    import torch
+    from transformers import MarianConfig, MarianMTModel
+
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {
+        f"{side}_{what}": value
+        for side in ("encoder", "decoder")
+        for what, value in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 8))
+    }
+    config = MarianConfig(
+        vocab_size=24,
+        d_model=16,
+        max_position_embeddings=32,
+        pad_token_id=23,
+        eos_token_id=0,
+        decoder_start_token_id=23,
+        **sizes,
+    )
+    folder = tmp_path_factory.mktemp("marian")
+    MarianMTModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "sharded"])
+def test_pickled_weights_are_kept_as_safetensors_that_load_the_same(
+    hub: Hub, marian: Path, kind: str
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import MarianMTModel
+
+    original = MarianMTModel.from_pretrained(marian)
+    # All the names of the tied embedding, in one memory, as the old checkpoints have them.
+    state = dict(original.state_dict())
+    files = {
+        name: (marian / name).read_bytes() for name in ("config.json", "generation_config.json")
+    }
+    if kind == "sharded":
+        shards = (dict(list(state.items())[::2]), dict(list(state.items())[1::2]))
+        parts = {f"pytorch_model-0000{n}-of-00002.bin": part for n, part in enumerate(shards, 1)}
+        table = {name: part for part, shard in parts.items() for name in shard}
+        files["pytorch_model.bin.index.json"] = json.dumps({"weight_map": table}).encode()
+        files |= {name: pickled(part) for name, part in parts.items()}
+    else:
+        files["pytorch_model.bin"] = pickled(state, legacy=kind == "legacy")
+    commit = hub.push(REPOSITORY, files)
+    model = fetch()
+    assert model.folder.name == f"acme%2Ftiny@{commit[:12]}"
+    assert not list(model.folder.glob("*.bin*"))
+    loaded, report = MarianMTModel.from_pretrained(
+        model.folder, output_loading_info=True, local_files_only=True
+    )
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    for name, tensor in original.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+    if kind == "zip":
+        # The embedding is there once: transformers ties the other names when it loads.
+        kept = load_file(model.folder / "model.safetensors")
+        assert [
+            name for name in kept if name.endswith(("embed_tokens.weight", "head.weight"))
+        ] == []
+    assert fetch(offline=True).folder == model.folder
+    (model.folder / "config.json").write_bytes(b"{}")
+    with pytest.raises(ModelError, match=r"config\.json is not the file"):
+        fetch()
+    store.pull(model.spec)
+    assert (model.folder / "config.json").read_bytes() == files["config.json"]
+    store.remove(model.spec)
+    assert not model.folder.exists()
+
+
+def test_weights_cut_off(hub: Hub) -> None:
+    import torch
+
+    content = pickled({"w": torch.zeros(1000)})
+    assert zipfile.is_zipfile(io.BytesIO(content))
+    hub.push(REPOSITORY, {"config.json": CONFIG, "pytorch_model.bin": content[:1000]})
+    with pytest.raises(ModelError, match="weights file"):
+        fetch()
+
+
+def test_a_folder_with_pickled_weights_is_read_from_a_copy(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_bytes(CONFIG)
+    torch.save({"w": torch.ones(3)}, folder / "pytorch_model.bin")
+    before = sorted(os.listdir(folder))
+    model = fetch(str(folder))
+    assert model.folder != folder
+    assert torch.equal(load_file(model.folder / "model.safetensors")["w"], torch.ones(3))
+    assert fetch(str(folder)).folder == model.folder
+    assert sorted(os.listdir(folder)) == before
