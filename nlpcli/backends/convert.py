@@ -1,0 +1,292 @@
+"""From a transformers folder to a CTranslate2 folder, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nlpcli import settings
+from nlpcli.backends import Request, recipe, tokenize
+from nlpcli.errors import ModelError, NlpcliError, UsageError
+from nlpcli.registry import LocalModel
+
+# Raised whenever what a converted folder holds changes, so that older ones are made again.
+LAYOUT = 1
+REFUSED = "refused.json"
+
+# int8 is refused where, on the sentences below, the log-probability of a token changes by more
+# than GREATEST_CHANGE on average, or where the float32 model's own first choice is another token
+# more often than SMALLEST_AGREEMENT allows. Both are measured on the int8 model's own output.
+GREATEST_CHANGE = 0.35
+SMALLEST_AGREEMENT = 0.8
+CHECK_TOKENS = 24
+CHECK_SENTENCES = (
+    "Hello.",
+    "How are you today?",
+    "The train leaves at 7:45 from platform 3.",
+    "She bought two kilos of apples and a loaf of bread.",
+    "The committee will meet again on 12 March 2025.",
+    "He did not know what to say.",
+    "Water boils at 100 degrees Celsius.",
+    "Please send me the report before Friday.",
+    "The museum is closed on Mondays.",
+    "It has been raining for three days.",
+    "The price rose by 4.5 % last year.",
+    "Nobody had ever seen anything like it before.",
+)
+
+
+def convert(model: LocalModel, dtype: str) -> Path:
+    """The CTranslate2 folder of `model` with weights in `dtype`, made now if there is none.
+
+    The folder holds model.bin with its config.json and shared_vocabulary.json, the tokenizer, and
+    recipe.json; the recipe's dtype says what the weights are: where int8 changes the answers of a
+    model too much, they are float32, which is said once on stderr. Two processes convert once, and
+    one that is killed leaves nothing that the next would take for a model. Raises ModelError where
+    CTranslate2 cannot express the model.
+    """
+    folder = _folder(model, dtype)
+    if not _complete(folder):
+        from filelock import FileLock
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not _complete(folder):
+                partial = folder.with_name(f"{folder.name}.partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
+                _make(model, dtype, partial)
+                partial.rename(folder)
+    return convert(model, "float32") if (folder / REFUSED).exists() else folder
+
+
+def _complete(folder: Path) -> bool:
+    return (folder / recipe.FILE).exists() or (folder / REFUSED).exists()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without progress bars, warnings and network."""
+    import huggingface_hub.constants as hub
+    from transformers.utils import logging
+
+    before, bars, offline = logging.get_verbosity(), logging.is_progress_bar_enabled(), hub.HF_HUB_OFFLINE
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    hub.HF_HUB_OFFLINE = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hub.HF_HUB_OFFLINE = offline
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _folder(model: LocalModel, dtype: str) -> Path:
+    import ctranslate2
+
+    identity: list[Any] = [LAYOUT, ctranslate2.__version__]
+    for file in sorted(model.folder.iterdir()):
+        if file.is_file():
+            status = file.stat()
+            identity.append([str(file.resolve()), status.st_size, status.st_mtime_ns])
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    name = re.sub(r"[^\w.-]+", "--", model.spec.name).strip("-.") or "model"
+    return settings.cache_dir() / "ct2" / f"{name[-80:]}-{digest}-{dtype}"
+
+
+def _make(model: LocalModel, dtype: str, folder: Path) -> None:
+    """Convert into `folder`; where int8 is refused, leave nothing there but a note of it."""
+    with quiet():
+        try:
+            converter = _converter(str(model.folder))
+            converter.convert(str(folder), quantization=dtype)
+        except (ValueError, NotImplementedError, KeyError, AttributeError, ImportError) as error:
+            raise ModelError(
+                f"CTranslate2 cannot use {model.spec.name}: {str(error).strip().splitlines()[0]}",
+                "use --backend torch",
+            ) from error
+        names = list(converter.names)
+        made = replace(recipe.of_model(converter.model, converter.tokenizer, names), dtype=dtype)
+        _finish(folder, made, converter.tokenizer)
+        refusal = _check(folder, made, names, converter.model) if dtype == "int8" else None
+    made.write(folder)
+    if refusal:
+        print(
+            f"nlpcli: {model.spec.name}: int8 would change its answers ({refusal}); using float32",
+            file=sys.stderr,
+        )
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / REFUSED).write_text(json.dumps({"int8": refusal}) + "\n")
+
+
+def _converter(folder: str) -> Any:
+    from ctranslate2.converters import TransformersConverter
+
+    class Converter(TransformersConverter):  # type: ignore[misc]
+        """Keeps the loaded model and tokenizer, and mends what the loaders trip over."""
+
+        def load_model(self, model_class: Any, path: str, **options: Any) -> Any:
+            import torch
+
+            options["dtype"] = torch.float32
+            options["local_files_only"] = options["use_safetensors"] = True
+            self.model = model_class.from_pretrained(path, **options).eval()
+            # The loaders for BART, mBART and Pegasus read these two from the configuration,
+            # where transformers 5 no longer keeps them.
+            encoder = self.model.get_encoder()
+            self.model.config.normalize_before = hasattr(encoder, "layer_norm")
+            self.model.config.normalize_embedding = hasattr(encoder, "layernorm_embedding")
+            # T5's loader scales the output if the embeddings are tied; transformers 5 ties them
+            # always, keeps whether to scale by itself, and never scales mT5's.
+            if self.model.config.model_type in ("t5", "mt5"):
+                scaled = getattr(self.model.config, "scale_decoder_outputs", False)
+                self.model.config.tie_word_embeddings = scaled
+            return self.model
+
+        def load_tokenizer(self, tokenizer_class: Any, path: str, **options: Any) -> Any:
+            self.tokenizer = tokenizer_class.from_pretrained(path, local_files_only=True, **options)
+            if getattr(self.tokenizer, "separate_vocabs", False):
+                raise NotImplementedError("it has separate vocabularies for source and target")
+            self.names = token_names(self.tokenizer, self.model.config.vocab_size)
+            return _LoaderTokenizer(self.tokenizer, self.names)
+
+    return Converter(folder)
+
+
+class _LoaderTokenizer:
+    """A tokenizer as CTranslate2's loaders see it, with exactly one token per embedding row.
+
+    With transformers 5 the loaders' own counting misses M2M100's language tokens.
+    """
+
+    num_madeup_words = 0
+    special_tokens_map: dict[str, Any] = {}
+
+    def __init__(self, tokenizer: Any, names: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._names = names
+
+    def get_vocab(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self._names)}
+
+    def convert_ids_to_tokens(self, index: int) -> str:
+        return self._names[index]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+
+def token_names(tokenizer: Any, size: int) -> list[str]:
+    """The token of each id below `size`; made-up names where the tokenizer has none."""
+    names: list[str | None] = [None] * size
+    languages = getattr(tokenizer, "lang_token_to_id", {})
+    for token, index in [*tokenizer.get_vocab().items(), *languages.items()]:
+        if index < size:
+            names[index] = token
+    known = set(names)
+    for index, found in enumerate(names):
+        if found is None:
+            name = f"<unused_{index}>"
+            while name in known:
+                name += "_"
+            names[index] = name
+    return [str(name) for name in names]
+
+
+def _finish(folder: Path, made: recipe.Recipe, tokenizer: Any) -> None:
+    """Put the tokenizer into `folder`, and the start token that generation really uses."""
+    if hasattr(tokenizer, "backend_tokenizer"):
+        tokenizer.backend_tokenizer.save(str(folder / tokenize.TOKENIZER))
+    else:
+        shutil.copyfile(tokenize.source_model(tokenizer), folder / tokenize.SOURCE_MODEL)
+    if made.architecture != "marian":  # there the start is a zero vector
+        file = folder / "config.json"
+        config = json.loads(file.read_text(encoding="utf-8"))
+        config["decoder_start_token"] = made.start
+        # mBART-50's tokenizer has no such token, and CTranslate2 does not load a null.
+        config["bos_token"] = config["bos_token"] or made.start
+        file.write_text(json.dumps(config, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _check(folder: Path, made: recipe.Recipe, names: Sequence[str], model: Any) -> str | None:
+    """Why the int8 model in `folder` is not to be used; None where it is."""
+    changes: list[float] = []
+    agreeing = 0
+    for before, after, best in _compare(folder, made, names, model):
+        changes += [abs(x - y) for x, y in zip(before, after, strict=True)]
+        agreeing += sum(best)
+    if not changes:
+        return None
+    change, agreement = sum(changes) / len(changes), agreeing / len(changes)
+    if change <= GREATEST_CHANGE and agreement >= SMALLEST_AGREEMENT:
+        return None
+    return f"log-probability off by {change:.2f} a token, {agreement:.0%} of tokens agree"
+
+
+def _compare(
+    folder: Path, made: recipe.Recipe, names: Sequence[str], model: Any
+) -> Iterator[tuple[list[float], list[float], list[bool]]]:
+    """For each sentence the log-probabilities of the int8 model's greedy output in float32 and in
+    int8, and whether float32 likes each token best."""
+    import ctranslate2
+    import torch
+
+    tokenization = tokenize.load(folder, made, names)
+    translator = ctranslate2.Translator(str(folder), compute_type="int8")
+    ids = {name: index for index, name in enumerate(names)}
+    unknown = ids[made.unknown]
+    request = Request("", *_any_languages(made, names))
+    around = recipe.frame(made, ids, request)
+    encoded = tokenization.encode([around.text + text for text in CHECK_SENTENCES])
+    sources = [[*around.before, *tokens, *around.after] for tokens in encoded]
+    first = [list(around.first)] * len(sources)
+    outputs = [
+        result.hypotheses[0]
+        for result in translator.translate_batch(
+            sources, first, beam_size=1, max_decoding_length=CHECK_TOKENS, max_input_length=0
+        )
+    ]
+    scored = translator.score_batch(sources, outputs, max_input_length=0)
+    skip = len(around.first)
+    for source, output, result in zip(sources, outputs, scored, strict=True):
+        target = [ids[made.start], *(ids[token] for token in output), ids[made.end]]
+        with torch.inference_mode():
+            logits = model(
+                input_ids=torch.tensor([[ids.get(token, unknown) for token in source]]),
+                decoder_input_ids=torch.tensor([target[:-1]]),
+            ).logits[0].clone()
+        if made.architecture == "marian":
+            logits[:, ids["<pad>"]] = -torch.inf
+        chosen = torch.tensor(target[1:])
+        exact = logits.log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
+        best = (logits.argmax(-1) == chosen).tolist()
+        # The last is an end token that the output may not have reached.
+        yield exact[skip:-1], result.log_probs[skip : len(output)], best[skip:-1]
+
+
+def _any_languages(made: recipe.Recipe, names: Sequence[str]) -> tuple[str | None, str | None]:
+    """Languages for the check, as the model allows: English to whatever it knows first."""
+    known = set(names)
+    for target in ("fr", "de", "es", "pt", "ru", "zh", "en"):
+        try:
+            recipe.frame(made, known, Request("", "en", target))
+            return "en", target
+        except UsageError:
+            continue
+        except NlpcliError:
+            break
+    return None, None

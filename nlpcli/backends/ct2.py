@@ -1,0 +1,183 @@
+"""Encoder-decoder models through CTranslate2: the fastest way on a CPU. No torch, no transformers.
+
+Its beam search ends once `beam` hypotheses are complete, and ranks them by log-probability over
+length to the power of the length penalty, end token included: transformers' search with
+early_stopping=True. Where a model's generation_config.json says otherwise (opus-mt, Pegasus), the
+torch backend is told the same, so that both give the same answer; transformers' own default may
+search a little longer there and find another output for a few sentences. Tokens that are ruled
+out (by a least length, no-repeat n-grams, bad words) leave the remaining probabilities summing to
+one, as with transformers' renormalize_logits=True.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import ctranslate2
+
+from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
+from nlpcli.device import Device
+from nlpcli.errors import DeviceError, ModelError
+from nlpcli.registry import LocalModel
+
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 8192}
+
+
+class CTranslate2:
+    """`window` and `measure` count tokens without those that frame the text."""
+
+    def __init__(self, model: LocalModel, device: Device) -> None:
+        if model.spec.format == "ct2":
+            folder = model.folder
+        else:
+            from nlpcli.backends.convert import convert
+
+            folder = convert(model, _stored(device))
+        try:
+            self._recipe = recipe.read(folder)
+        except OSError as error:
+            raise ModelError(
+                f"{folder}: a CTranslate2 model without {recipe.FILE}",
+                "name the transformers model that it was made from",
+            ) from error
+        vocabulary = (folder / "shared_vocabulary.json").read_text(encoding="utf-8")
+        names: list[str] = json.loads(vocabulary)
+        self._names = frozenset(names)
+        self._tokenization = tokenize.load(folder, self._recipe, names)
+        self._folder = str(folder)
+        self._device = device
+        self._suppressed = [
+            list(tokens) for tokens in self._recipe.suppressed if self._names.issuperset(tokens)
+        ]
+        self._frames: dict[tuple[str | None, str | None], recipe.Frame] = {}
+        self._translators: dict[bool, Any] = {}
+        self.window = self._recipe.window
+
+    def measure(self, text: str) -> int:
+        return len(self._tokenization.encode([text])[0])
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
+        """Raises UsageError for a language that the model lacks, DataError for a text longer than
+        its positions, DeviceError where memory does not suffice."""
+        if not requests:
+            return []
+        search = recipe.search(self._recipe, decoding)
+        frames = [self._frame(request) for request in requests]
+        sources, first = self._sources(requests, frames)
+        found = self._translate(sources, first, search, decoding)
+        return [
+            self._result(result, len(frame.first), search, decoding)
+            for result, frame in zip(found, frames, strict=True)
+        ]
+
+    def close(self) -> None:
+        self._translators.clear()
+
+    def _frame(self, request: Request) -> recipe.Frame:
+        key = request.source, request.target
+        if key not in self._frames:
+            self._frames[key] = recipe.frame(self._recipe, self._names, request)
+        return self._frames[key]
+
+    def _sources(
+        self, requests: Sequence[Request], frames: Sequence[recipe.Frame]
+    ) -> tuple[list[list[str]], list[list[str]] | None]:
+        texts = [f.text + request.text for request, f in zip(requests, frames, strict=True)]
+        sources = [
+            [*frame.before, *tokens, *frame.after]
+            for tokens, frame in zip(self._tokenization.encode(texts), frames, strict=True)
+        ]
+        recipe.check_length(max(map(len, sources)), self._recipe)
+        if not self._recipe.first:
+            return sources, None
+        return sources, [list(frame.first) for frame in frames]
+
+    def _translate(
+        self,
+        sources: list[list[str]],
+        first: list[list[str]] | None,
+        search: recipe.Search,
+        decoding: Decoding,
+    ) -> list[Any]:
+        forced = self._recipe.end_forced
+        sized = decoding.batch_size
+        try:
+            results: list[Any] = self._translator(len(sources)).translate_batch(
+                sources,
+                first,
+                max_batch_size=sized or _BATCH_TOKENS[self._device.kind],
+                batch_type="examples" if sized else "tokens",
+                max_input_length=0,
+                beam_size=search.beam,
+                # All of the beam, to rank hypotheses that were cut off as transformers does.
+                num_hypotheses=search.beam if forced else search.nbest,
+                # A penalty of 0 would also switch to another rule for when to stop.
+                length_penalty=search.length_penalty or 1e-9,
+                no_repeat_ngram_size=search.no_repeat_ngram,
+                suppress_sequences=self._suppressed or None,
+                # Where the end token is forced, it takes the last place without being searched for.
+                max_decoding_length=max(search.max_length - forced, 1),
+                min_decoding_length=search.min_length,
+                return_end_token=True,
+                return_scores=forced or decoding.scores,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if "memory" not in str(error) and not isinstance(error, MemoryError):
+                raise
+            raise DeviceError(
+                f"{self._device}: not enough memory for this batch", "use a smaller --batch-size"
+            ) from error
+        return results
+
+    def _result(
+        self, found: Any, skip: int, search: recipe.Search, decoding: Decoding
+    ) -> Result:
+        hypotheses: list[list[str]] = found.hypotheses
+        scores: list[float] = found.scores or [0.0] * len(hypotheses)
+        end, penalty = self._recipe.end, search.length_penalty
+        ranked = []
+        for tokens, score in zip(hypotheses, scores, strict=True):
+            total = score * len(tokens) ** penalty
+            cut_off = self._recipe.end_forced and tokens[-1] != end
+            ranked.append((total / (len(tokens) + cut_off) ** penalty, total, tokens))
+        ranked.sort(key=lambda item: -item[0])
+        made = []
+        for _, total, tokens in ranked[: search.nbest]:
+            count = len(tokens) - skip
+            text = self._tokenization.decode(tokens[skip:-1] if tokens[-1] == end else tokens[skip:])
+            made.append(Hypothesis(text, total / max(count, 1) if decoding.scores else None, count))
+        return Result(tuple(made))
+
+    def _translator(self, count: int) -> Any:
+        """One made for a single sentence or one for many, loaded when first needed."""
+        threads = self._device.threads
+        single = count == 1 and threads > 1 and self._device.kind == "cpu"
+        if single not in self._translators:
+            inter, intra = (1, threads) if single else (threads, 1)
+            try:
+                self._translators[single] = ctranslate2.Translator(
+                    self._folder,
+                    device=self._device.kind,
+                    device_index=self._device.index,
+                    compute_type=_computed(self._recipe.dtype, self._device),
+                    inter_threads=inter if self._device.kind == "cpu" else 1,
+                    intra_threads=intra,
+                )
+            except (RuntimeError, ValueError) as error:
+                raise DeviceError(f"CTranslate2 on {self._device}: {error}") from error
+        return self._translators[single]
+
+
+def _stored(device: Device) -> str:
+    """The weights' format: on a CPU CTranslate2 has no 16-bit floats and would widen them."""
+    if device.kind == "cpu" and device.dtype in ("float16", "bfloat16"):
+        return "float32"
+    return device.dtype
+
+
+def _computed(stored: str, device: Device) -> str:
+    if stored == "int8":
+        return "int8" if device.kind == "cpu" else "int8_float16"
+    return stored
