@@ -1,49 +1,45 @@
-"""Reads the built-in catalogue: what `catalogue.toml` writes in short, as model specifications."""
+"""Reads the built-in catalogue: what `catalogue.toml` says in short, one table a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from nlpcli.registry import ModelSpec, Source, from_json
 
+def entries() -> Iterator[dict[str, Any]]:
+    """The fields of each model: those of `catalogue.toml` alone, then families, then opus-mt."""
+    import tomllib
 
-def read(tables: dict[str, Any]) -> dict[str, ModelSpec]:
-    """The models by name, in the order of the file: single models, families, then opus-mt."""
-    specs = [
-        from_json({"name": name, **fields}) for name, fields in tables.get("model", {}).items()
-    ]
-    for family in tables.get("family", ()):
-        specs.extend(_family(family))
+    with open(Path(__file__).with_suffix(".toml"), "rb") as file:
+        tables = tomllib.load(file)
+    for name, fields in tables["model"].items():
+        yield {"name": name, **fields}
+    for family in tables["family"]:
+        for name, repository in family["models"].items():
+            yield {
+                "name": name,
+                "tasks": family["tasks"],
+                "format": "transformers",
+                "sources": [{"kind": "hub", "location": repository, "revision": "main"}],
+                "architecture": family["architecture"],
+                "licence": family["licence"],
+                "languages": family.get("languages", "").split(),
+                "summary": family["summary"],
+            }
     for prefix in ("opus-mt", "opus-mt-tc-big"):
-        specs.extend(_opus(prefix, tables.get(prefix, {})))
-    return {spec.name: spec for spec in specs}
+        for source, targets in tables[prefix].items():
+            for target in targets.split():
+                yield _opus(f"{prefix}-{source}-{target}", source, target)
 
 
-def _family(family: dict[str, Any]) -> Iterator[ModelSpec]:
-    for name, repository in family["models"].items():
-        yield ModelSpec(
-            name=name,
-            tasks=tuple(family["tasks"]),
-            format="transformers",
-            sources=(Source("hub", repository, "main"),),
-            architecture=family["architecture"],
-            licence=family["licence"],
-            languages=tuple(family.get("languages", "").split()),
-            summary=family["summary"],
-        )
-
-
-def _opus(prefix: str, directions: dict[str, str]) -> Iterator[ModelSpec]:
-    for source, targets in directions.items():
-        for target in targets.split():
-            name = f"{prefix}-{source}-{target}"
-            yield ModelSpec(
-                name=name,
-                tasks=("translate",),
-                format="transformers",
-                sources=(Source("hub", f"Helsinki-NLP/{name}", "main"),),
-                architecture="marian",
-                languages=(source, target),
-                summary="OPUS-MT",
-            )
+def _opus(name: str, source: str, target: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "tasks": ["translate"],
+        "format": "transformers",
+        "sources": [{"kind": "hub", "location": f"Helsinki-NLP/{name}", "revision": "main"}],
+        "architecture": "marian",
+        "languages": [source, target],
+        "summary": "OPUS-MT",
+    }

@@ -55,7 +55,8 @@ def pull(spec: ModelSpec) -> LocalModel:
         try:
             records = _newest(spec, _records(offline=False))
             base = _attachments()
-        except (OSError, ValueError) as error:
+            total = sum(int(record["attachment"]["size"]) for record in records)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(
                 f"{spec.name}: the list of Firefox Translations models cannot be had: {error}",
                 _HINT,
@@ -65,7 +66,6 @@ def pull(spec: ModelSpec) -> LocalModel:
                 f"{spec.name}: Firefox Translations has no model for {pair}",
                 "name another model with --model; `nlpcli models list` shows those there are",
             )
-        total = sum(int(record["attachment"]["size"]) for record in records)
         with place.staging(registry.store_folder(spec.name)) as folder:
             staged = folder / "files"
             staged.mkdir()

