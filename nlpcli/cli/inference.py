@@ -25,11 +25,13 @@ from nlpcli.writing import Output, Writer
 
 class Plan(NamedTuple):
     """What to run: a task and its models; two models translate through `via`. `notes` are told
-    to the user, `why` only under --verbose."""
+    to the user, `why` only under --verbose; `needs` are options that only a backend that searches
+    can follow."""
 
     task: Task
     models: tuple[ModelSpec, ...]
     via: str = ""
+    needs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
 
@@ -124,6 +126,11 @@ def _job(given: Shared, made: Plan) -> Job:
                 f"the {name} backend does not compute in {chosen.dtype}",
                 f"choose one of {', '.join(sorted(entry.dtypes))}, or another --backend",
             )
+    if made.needs and not entries[-1].decodes:
+        raise UsageError(
+            f"{made.needs[0]}: the {names[-1]} backend searches greedily and tells no scores",
+            "name a model for another backend: -m MODEL (see nlpcli models list)",
+        )
     models = [store.fetch(spec, offline=given.offline) for spec in made.models]
     legs = tuple(Leg(model, name) for model, name in zip(models, names, strict=True))
     return Job(made.task, legs, chosen, made.via)

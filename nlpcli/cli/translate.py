@@ -85,17 +85,18 @@ def translate(
     from nlpcli.cli.inference import Plan, infer
     from nlpcli.tasks.translate import Translate
 
-    size = 0 if given.batch_size == "auto" else int(given.batch_size)
-    decoding = Decoding(beam=beam, nbest=nbest, scores=scores, batch_size=size)
-
     def plan(texts: list[str]) -> Plan:
+        size = 0 if given.batch_size == "auto" else int(given.batch_size)
+        decoding = Decoding(beam=beam, nbest=nbest, scores=scores, batch_size=size)
+        chosen = {"--beam": beam, "--nbest": nbest > 1, "--scores": scores}
+        needs = tuple(name for name, value in chosen.items() if value)
         source, notes = _source(texts, from_, to)
         task = Translate(source, to, decoding, given.output_field or "translation")
         if given.dry_run or given.backend == "echo":
             return Plan(task, (), notes=notes)
         models = _models(given, source, to, via or "")
         through = "" if len(models) == 1 else via or PIVOT
-        return Plan(task, models, through, notes, (f"from {source} to {to}",))
+        return Plan(task, models, through, needs, notes, (f"from {source} to {to}",))
 
     infer(given, plan)
 

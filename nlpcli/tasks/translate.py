@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from nlpcli.backends import Backend, Decoding, Hypothesis, Request, Result
 from nlpcli.tasks import Answer
@@ -13,6 +14,13 @@ from nlpcli.tasks.repetition import loops
 from nlpcli.tasks.sentences import Piece, halves, join, split
 
 _REPEATED = "repeats itself"
+
+
+class _Output(NamedTuple):
+    """What became of one sentence, and what is odd about it."""
+
+    result: Result
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,41 +48,43 @@ class Translate:
     def run(self, texts: Sequence[str], backend: Backend) -> list[Answer]:
         cut = partial(split, language=self.source, measure=backend.measure, window=backend.window)
         pieces = [cut(text) if text.strip() else [] for text in texts]
-        results = self._translate([p.text for row in pieces for p in row if p.text], backend)
+        outputs = self._translate([p.text for row in pieces for p in row if p.text], backend)
         answers, start = [], 0
         for text, row in zip(texts, pieces, strict=True):
             count = sum(1 for piece in row if piece.text)
-            answers.append(self._answer(text, row, results[start : start + count]))
+            answers.append(self._answer(text, row, outputs[start : start + count]))
             start += count
         return answers
 
-    def _translate(self, texts: list[str], backend: Backend) -> list[Result]:
+    def _translate(self, texts: list[str], backend: Backend) -> list[_Output]:
         requests = [Request(text, self.source, self.target) for text in texts]
         results = backend.run(requests, self.decoding) if requests else []
-        for index, (request, result) in enumerate(zip(requests, results, strict=True)):
-            if loops(result.text, request.text):
-                results[index] = self._repair(request, result, backend)
-        return results
+        return [
+            self._repair(request, result, backend)
+            if loops(result.text, request.text)
+            else _Output(result)
+            for request, result in zip(requests, results, strict=True)
+        ]
 
-    def _repair(self, request: Request, looping: Result, backend: Backend) -> Result:
+    def _repair(self, request: Request, looping: Result, backend: Backend) -> _Output:
         strict = replace(self.decoding, no_repeat_ngram=4)
         result = backend.run([request], strict)[0]
         if not loops(result.text, request.text):
-            return result
+            return _Output(result)
         parts = halves(request.text)
         if parts is None:
-            return looping
-        results = self._translate([part.strip() for part in parts], backend)
-        between = Piece(parts[0].rstrip(), parts[0][len(parts[0].rstrip()) :])
-        return _joined([between, Piece(parts[1], "")], results, self.target)
+            return _Output(looping, _REPEATED)
+        first, second = parts
+        outputs = self._translate([first.strip(), second.strip()], backend)
+        pieces = [Piece(first.rstrip(), first[len(first.rstrip()) :]), Piece(second, "")]
+        warning = max(output.warning for output in outputs)
+        return _Output(_joined(pieces, [output.result for output in outputs], self.target), warning)
 
-    def _answer(self, text: str, pieces: list[Piece], results: list[Result]) -> Answer:
-        if not results:
-            best = Hypothesis(text, 0.0)
-            every: tuple[Hypothesis, ...] = (best,)
-        else:
-            every = _joined(pieces, results, self.target).hypotheses
-            best = every[0]
+    def _answer(self, text: str, pieces: list[Piece], outputs: list[_Output]) -> Answer:
+        every: tuple[Hypothesis, ...] = (Hypothesis(text, 0.0),)
+        if outputs:
+            every = _joined(pieces, [o.result for o in outputs], self.target).hypotheses
+        best = every[0]
         values: dict[str, object] = {self.field: best.text}
         if self.decoding.scores:
             values["score"] = _rounded(best)
@@ -86,7 +96,8 @@ class Translate:
                 }
                 for each in every
             ]
-        return Answer(values, self._line(every), _REPEATED if loops(best.text, text) else "")
+        warning = max((output.warning for output in outputs), default="")
+        return Answer(values, self._line(every), warning)
 
     def _line(self, hypotheses: tuple[Hypothesis, ...]) -> str:
         """One line: the hypotheses, each with its score where asked for, between tabs."""
@@ -101,6 +112,8 @@ class Translate:
 
 def _joined(pieces: list[Piece], results: list[Result], target: str) -> Result:
     """The k-th hypotheses of all pieces as the k-th of the whole; scores are means over tokens."""
+    if len(pieces) == 1 and not pieces[0].gap:
+        return results[0]
     count = min(len(result.hypotheses) for result in results)
     joined = []
     for rank in range(count):

@@ -1,0 +1,165 @@
+"""The real command on the real weights: what a user types and what comes back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from fxtranslate import Translator
+from sentencex import segment
+
+from command import COMMAND, run, start
+
+pytestmark = pytest.mark.usefixtures("weights")
+
+SENTENCES = [
+    "The train leaves at nine.",
+    "I would like a cup of coffee, please.",
+    "She has lived in Lisbon for ten years.",
+    "Where can I buy a ticket?",
+    "The children are playing in the garden.",
+]
+
+
+def engine(cache: Path, pair: str) -> Translator:
+    """fxtranslate driven by hand over the pulled files."""
+    folder = cache / "nlpcli" / "models" / f"bergamot-{pair}"
+    vocabulary = next(folder.glob("vocab*.spm")).read_bytes()
+    model = next(folder.glob("model*.bin")).read_bytes()
+    return Translator(model, vocabulary, vocabulary, next(folder.glob("lex*.bin")).read_bytes())
+
+
+def test_three_lines_in_three_lines_out() -> None:
+    done = run("translate", "--to", "pt", stdin="Good morning.\n\nThe train leaves at nine.\n")
+    assert done.returncode == 0
+    assert done.stdout.decode() == "Bom dia.\n\nO trem sai aos nove.\n"
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(("source", "target"), [("en", "pt"), ("pt", "en")])
+def test_each_sentence_is_what_the_engine_gives(weights: Path, source: str, target: str) -> None:
+    by_hand = engine(weights, f"{source}-{target}")
+    texts = (
+        SENTENCES if source == "en" else [engine(weights, "en-pt").translate(s) for s in SENTENCES]
+    )
+    done = run("translate", "--from", source, "--to", target, stdin="\n".join(texts))
+    assert done.stdout.decode().splitlines() == [by_hand.translate(text) for text in texts]
+
+
+def test_a_long_line_comes_back_on_one_line_with_every_sentence(weights: Path) -> None:
+    paragraph = "  ".join(
+        f"{SENTENCES[i % 5][:-1]} number {i}{SENTENCES[i % 5][-1]}" for i in range(220)
+    )
+    assert len(paragraph.split()) > 2000
+    done = run("translate", "--to", "pt", stdin=paragraph + "\n")
+    by_hand = engine(weights, "en-pt")
+    expected = [by_hand.translate(sentence.strip()) for sentence in segment("en", paragraph)]
+    assert len(expected) == 220
+    assert done.stdout.decode() == "  ".join(expected) + "\n"
+
+
+def test_a_csv_keeps_all_its_columns(tmp_path: Path) -> None:
+    header = [f"c{i}" for i in range(9)]
+    rows = [[f"v{i},{j}" for j in range(9)] for i in range(3)]
+    source = tmp_path / "in.csv"
+    with source.open("w", newline="") as file:
+        csv.writer(file).writerow([*header[:4], "text", *header[4:]])
+        for row, text in zip(rows, SENTENCES, strict=False):
+            csv.writer(file).writerow([*row[:4], text, *row[4:]])
+    done = run("translate", "--to", "pt", str(source))
+    table = list(csv.reader(io.StringIO(done.stdout.decode())))
+    assert table[0] == [*header[:4], "text", *header[4:], "translation"]
+    assert [[*line[:4], *line[5:10]] for line in table[1:]] == rows
+    assert all(line[10] and line[10] != line[4] for line in table[1:])
+
+
+def test_jsonl_keeps_its_fields_and_their_order() -> None:
+    line = '{"id": 1.10, "text": "Good morning.", "tags": ["a",  "b"]}'
+    done = run("translate", "--to", "pt", "-i", "jsonl", stdin=line)
+    assert done.stdout.decode() == line[:-1] + ', "translation": "Bom dia."}\n'
+
+
+def test_one_process_and_several_give_the_same() -> None:
+    text = "\n".join(f"{sentence} {i}" for i in range(40) for sentence in SENTENCES)
+    one = run("translate", "--to", "pt", "--runner", "local", stdin=text)
+    two = run("translate", "--to", "pt", "--jobs", "2", stdin=text)
+    assert one.stdout == two.stdout
+    assert len(one.stdout.splitlines()) == 200
+
+
+def test_a_pivot_runs_both_models(weights: Path) -> None:
+    done = run("translate", "--from", "pt", "--to", "pt", "--via", "en", "--text", "Bom dia.", "-v")
+    there, back = engine(weights, "pt-en"), engine(weights, "en-pt")
+    assert done.stdout.decode() == back.translate(there.translate("Bom dia.")) + "\n"
+    assert b"bergamot-pt-en" in done.stderr and b"bergamot-en-pt" in done.stderr
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    begun = time.monotonic()
+    done = subprocess.run(
+        f"yes 'Hello.' | {COMMAND} translate --to pt | head -3; echo ${{PIPESTATUS[1]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    first, second, third, code = done.stdout.decode().splitlines()
+    assert first == second == third == "Olá."
+    assert code == "0" and done.stderr == b""
+    assert time.monotonic() - begun < 20
+
+
+def test_a_slow_producer_is_answered_line_by_line() -> None:
+    process = start("translate", "--to", "pt")
+    assert process.stdin and process.stdout
+    for sentence in SENTENCES:
+        process.stdin.write(f"{sentence}\n".encode())
+        process.stdin.flush()
+        # Blocks for ever, up to the test's time limit, if the answer waits for more input.
+        assert process.stdout.readline().strip()
+    process.stdin.close()
+    assert process.wait(20) == 0
+
+
+def test_interrupted_leaves_no_output_file(tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    process = start("translate", "--to", "pt", "-o", str(out))
+    assert process.stdin and process.stderr
+    process.stdin.write(b"Good morning.\n" * 300)
+    process.stdin.flush()
+    time.sleep(1.5)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(20) == 130
+    assert process.stderr.read() == b"nlpcli: interrupted\n"
+    assert list(tmp_path.glob("*.part")) == [] and not out.exists()
+
+
+def test_offline_translates_what_is_here_and_names_it_otherwise() -> None:
+    assert run("translate", "--to", "pt", "--offline", "--text", "Good morning.").returncode == 0
+    done = run("translate", "--from", "en", "--to", "xh", "--offline", "--text", "Good morning.")
+    assert done.returncode == 3
+    what, hint = done.stderr.decode().splitlines()
+    assert what.startswith("nlpcli: no model for en to xh")
+    assert "en-pt" in what and "pt-en" in what
+    assert "models pull" in hint
+
+
+def test_scores_and_alternatives_are_refused_where_the_engine_has_none() -> None:
+    for option in (["--scores"], ["--nbest", "2"], ["--beam", "4"]):
+        done = run("translate", "--to", "pt", "--text", "Good morning.", *option)
+        assert done.returncode == 2
+        assert option[0].encode() in done.stderr
+
+
+def test_the_same_bytes_in_json_and_text() -> None:
+    text = run("translate", "--to", "pt", stdin="\n".join(SENTENCES)).stdout.decode().splitlines()
+    lines = run("translate", "--to", "pt", "-f", "jsonl", stdin="\n".join(SENTENCES)).stdout
+    assert [json.loads(line)["translation"] for line in lines.splitlines()] == text
