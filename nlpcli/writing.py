@@ -266,14 +266,16 @@ def _plain(value: str) -> str:
 def _object(record: Record, field: str, values: Mapping[str, Any]) -> str:
     """The record as one JSON object with `values` added; its own members keep their very text."""
     new = ", ".join([f"{_encode(name)}: {_encode(value)}" for name, value in values.items()])
-    if not record.raw:
+    if record.raw:
+        raw = record.raw.strip()
+        old = raw[1:-1].rstrip()
+        if any(_may_hold(raw, name) for name in values):
+            mine = list(members(raw))
+            kept = [member for name, member, _ in mine if name not in values]
+            old = old if len(kept) == len(mine) else ", ".join(kept)
+    else:
         own = _own(record, field)
         old = ", ".join([f"{_encode(x)}: {_encode(own[x])}" for x in own if x not in values])
-    elif any(_may_hold(record.raw, name) for name in values):
-        mine = members(record.raw.strip())
-        old = ", ".join([member for name, member, _ in mine if name not in values])
-    else:
-        old = record.raw.strip()[1:-1].rstrip()
     return f"{{{old}, {new}}}" if old and new else f"{{{old}{new}}}"
 
 
