@@ -23,7 +23,7 @@ class Device(NamedTuple):
     `why` says in a few words what decided."""
 
     kind: str
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # a tuple's own method is of no use here
     dtype: str = "float32"
     threads: int = 1
     why: str = ""
@@ -155,7 +155,7 @@ def cpu_device() -> Found:
 def parse(text: str) -> tuple[str, int | None]:
     """`cuda:1` as ("cuda", 1); `cuda` as ("cuda", None). Raises UsageError."""
     kind, colon, number = text.partition(":")
-    numbered = number.isdigit() and kind in ("cuda", "xpu")
+    numbered = number.isdecimal() and kind in ("cuda", "xpu")
     if kind not in (*KINDS, "auto") or (colon and not numbered):
         raise UsageError(f"no such device: {text}", "name one of auto, cpu, cuda, cuda:1, mps, xpu")
     return kind, int(number) if colon else None
@@ -182,12 +182,12 @@ def select(
         found, why = _automatic(allowed)
     else:
         found, why = _named(kind, index or 0), f"--device {requested}"
-        if kind not in allowed:
-            raise DeviceError(
-                f"this model's backend cannot use {kind}, only {', '.join(sorted(allowed))}",
-                "choose another device, another --backend or another --model",
-            )
     kind, _, number = found.device.partition(":")
+    if kind not in allowed:
+        raise DeviceError(
+            f"this model's backend cannot use {kind}, only {', '.join(sorted(allowed))}",
+            "choose another device, another --backend or another --model",
+        )
     if dtype == "auto":
         chosen = preferred if kind == "cpu" and preferred else found.dtypes[0]
         why += f"; {chosen} is its fastest format here"

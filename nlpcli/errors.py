@@ -67,10 +67,11 @@ class DeviceError(NlpcliError):
 
 
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """The names in `known` most like `name`, best first; empty where none is close."""
+    """The names in `known` most like `name`, those it begins first; empty where none is close."""
     from difflib import get_close_matches
 
-    return get_close_matches(name, list(known), n=limit, cutoff=0.6)
+    close = get_close_matches(name, list(known), n=limit, cutoff=0.6)
+    return sorted(close, key=lambda each: not each.startswith(name))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

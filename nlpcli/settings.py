@@ -12,8 +12,12 @@ from nlpcli.errors import UsageError
 def _folder(variable: str, default: str) -> Path:
     # The XDG specification says that a relative path is to be ignored.
     value = os.environ.get(variable, "")
-    base = Path(value) if os.path.isabs(value) else Path.home() / default
-    return base / "nlpcli"
+    if os.path.isabs(value):
+        return Path(value) / "nlpcli"
+    try:
+        return Path.home() / default / "nlpcli"
+    except RuntimeError as error:
+        raise UsageError("this user has no home folder", f"set HOME or {variable}") from error
 
 
 def cache_dir() -> Path:
@@ -34,11 +38,13 @@ def read_config(path: Path | None = None) -> dict[str, Any]:
     """The parsed `config.toml`, or {} where there is none. Raises UsageError if it is not TOML."""
     path = path or config_file()
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not valid UTF-8: byte {error.start + 1}") from error
     import tomllib
 
     try:
