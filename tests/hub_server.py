@@ -93,9 +93,8 @@ def serving() -> Iterator[Hub]:
                 | ({"lfs": lfs(content)} if _large(name) else {})
                 for name, content in files.items()
             ]
-            self.json(
-                {"id": repository, "modelId": repository, "sha": commit, "siblings": siblings}
-            )
+            card = {"license": "apache-2.0"}
+            self.json({"id": repository, "sha": commit, "siblings": siblings, "cardData": card})
 
         def tree(self, repository: str, commit: str, files: dict[str, bytes]) -> None:
             self.json(

@@ -11,7 +11,6 @@ import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from nlpcli import __version__
 from nlpcli.errors import ModelError, UsageError
@@ -22,6 +21,7 @@ from nlpcli.registry.files import (
     own_folder,
     read_entry,
     read_json,
+    spec_of,
     store_folder,
     user_names,
     write_entry,
@@ -127,7 +127,7 @@ def known(name: str) -> Found | None:
     own = own_folder(name)
     described = read_json(own / SPEC_FILE)
     if described:
-        spec = replace(_spec(described), name=name, sources=(Source("path", str(own)),))
+        spec = replace(spec_of(described), name=name, sources=(Source("path", str(own)),))
         return Found(spec, "user")
     # An added name always holds; a copy of a catalogue entry only for the version that wrote it.
     for described in (read_entry(name), read_json(store_folder(name) / SPEC_FILE)):
@@ -135,7 +135,7 @@ def known(name: str) -> Found | None:
         if origin in ("user", "hub", "firefox") or (
             origin == "catalogue" and described.get("nlpcli") == __version__
         ):
-            return Found(_spec(described), origin)
+            return Found(spec_of(described), origin)
     spec_or_none = catalogue().get(name) or _by_repository().get(name)
     if spec_or_none:
         return Found(spec_or_none, "catalogue")
@@ -151,8 +151,8 @@ def for_pair(source: str, target: str) -> ModelSpec | None:
     name = f"bergamot-{source}-{target}"
     described = read_json(store_folder(name) / SPEC_FILE)
     if described.get("nlpcli") == __version__:
-        return _spec(described)
-    found = catalogue().get(name) or (_spec(described) if described else None)
+        return spec_of(described)
+    found = catalogue().get(name) or (spec_of(described) if described else None)
     if found:
         return found
     for own in user_names():
@@ -257,14 +257,3 @@ def _at_path(name: str) -> Found | None:
 
     spec = describe(Path(name).expanduser())
     return Found(spec, "path") if spec else None
-
-
-def _spec(described: dict[str, Any]) -> ModelSpec:
-    try:
-        return from_json(described["spec"])
-    except (KeyError, TypeError, ValueError) as error:
-        name = described.get("spec", {}).get("name", "a model")
-        raise ModelError(
-            f"the registry's entry for {name} cannot be read: {error}",
-            f"`nlpcli models remove {name}` and pull or add it again",
-        ) from error

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpcli import __version__
-from nlpcli.registry.spec import ModelSpec, to_json
+from nlpcli.errors import ModelError
+from nlpcli.registry.spec import ModelSpec, from_json, to_json
 from nlpcli.settings import cache_dir, data_dir
 
 SPEC_FILE = "nlpcli.json"
@@ -78,3 +79,15 @@ def children(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []
+
+
+def spec_of(described: dict[str, Any]) -> ModelSpec:
+    """The specification in a description or entry. Raises ModelError where it is damaged."""
+    try:
+        return from_json(described["spec"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        name = dict(described.get("spec") or {}).get("name", "NAME")
+        raise ModelError(
+            f"the registry's entry for {name} cannot be read: {error}",
+            f"`nlpcli models remove {name}` and pull or add it again",
+        ) from error

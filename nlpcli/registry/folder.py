@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from nlpcli.registry.files import SPEC_FILE, read_json
-from nlpcli.registry.spec import TASKS, ModelSpec, Source, from_json
+from nlpcli.registry.files import SPEC_FILE, read_json, spec_of
+from nlpcli.registry.spec import TASKS, ModelSpec, Source
 
 
 def describe(path: Path) -> ModelSpec | None:
-    """What the model in `path` is, judged by its files; None where it holds none."""
-    name = str(path)
-    source = (Source("path", os.path.abspath(path)),)
+    """The model in `path`, called by its path; None where there is none.
+
+    Raises ModelError where its description was written by nlpcli and cannot be read.
+    """
+    name, source = str(path), (Source("path", os.path.abspath(path)),)
     if path.is_file():
-        if path.suffix == ".gguf":
-            return ModelSpec(name=name, tasks=(), format="gguf", sources=source)
-        return None
+        form = "gguf" if path.suffix == ".gguf" else ""
+        return ModelSpec(name, (), form, source) if form else None
     described = read_json(path / SPEC_FILE)
-    if described.get("spec"):
-        return replace(from_json(described["spec"]), name=name, sources=source)
-    files = set(os.listdir(path)) if path.is_dir() else set()
-    if "model.bin" in files and any(name.endswith("vocabulary.json") for name in files):
-        return ModelSpec(name=name, tasks=(), format="ct2", sources=source)
-    if "config.json" in files:
-        model_type = read_json(path / "config.json").get("model_type", "")
-        return ModelSpec(
-            name=name,
-            tasks=TASKS.get(model_type, ()),
-            format="transformers",
-            sources=source,
-            architecture=model_type,
-        )
-    if any(name.endswith(".spm") for name in files) and any(
-        "intgemm" in name and name.endswith(".bin") for name in files
+    if described:
+        return replace(spec_of(described), name=name, sources=source)
+    form = format_of(os.listdir(path)) if path.is_dir() else ""
+    if not form:
+        return None
+    architecture = ""
+    if form == "transformers":
+        architecture = str(read_json(path / "config.json").get("model_type", ""))
+    tasks = ("translate",) if form == "bergamot" else TASKS.get(architecture, ())
+    return ModelSpec(name, tasks, form, source, architecture=architecture)
+
+
+def format_of(names: Collection[str]) -> str:
+    """The format of a model whose files are called `names`; "" for none that nlpcli knows."""
+    if "model.bin" in names and any("vocabulary" in name for name in names):
+        return "ct2"
+    if "config.json" in names:
+        return "transformers"
+    if any(name.endswith(".spm") for name in names) and any(
+        "intgemm" in name and name.endswith(".bin") for name in names
     ):
-        return ModelSpec(name=name, tasks=("translate",), format="bergamot", sources=source)
-    if sum(name.endswith(".gguf") for name in files) == 1:
-        return ModelSpec(name=name, tasks=(), format="gguf", sources=source)
-    return None
+        return "bergamot"
+    return "gguf" if sum(name.endswith(".gguf") for name in names) == 1 else ""

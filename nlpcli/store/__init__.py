@@ -45,6 +45,11 @@ def fetch(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
             return _pull(spec, source.kind)
         except ModelError as error:
             failures.append(error)
+        except OSError as error:
+            raise ModelError(
+                f"{spec.name}: cannot be stored: {error.strerror or error}: {error.filename}",
+                "make room or name other folders: XDG_CACHE_HOME, XDG_DATA_HOME, HF_HOME",
+            ) from error
     if not failures:
         raise ModelError(f"{spec.name}: no source to get it from")
     raise failures[0]
@@ -77,7 +82,12 @@ def verify(spec: ModelSpec) -> list[str]:
     from nlpcli.store import hub, place
 
     if spec.sources[0].kind == "path":
-        return []
+        folder = Path(spec.sources[0].location)
+        return [
+            name
+            for name, sha256 in spec.files
+            if not (folder / name).is_file() or place.sha256_of(folder / name) != sha256
+        ]
     pin = registry.read_entry(spec.name).get("pin")
     wrong = hub.wrong_files(pin) if pin else None
     if wrong is not None:
@@ -89,20 +99,20 @@ def verify(spec: ModelSpec) -> list[str]:
     return place.changed(folder, stamps, thorough=True)
 
 
-def remove(spec: ModelSpec) -> bool:
-    """Delete what nlpcli keeps of `spec`: files, copies, pins, and the revision in the Hub's cache.
+def remove(name: str) -> bool:
+    """Delete what nlpcli keeps of the model `name`: files, copies, the registry's entry with its
+    pin, and the pinned revision in the Hub's cache.
 
-    Folders of the user's own are never touched, nor is a model that `finetune` made unless it
-    is in nlpcli's own folder. Returns whether there was anything.
+    Folders of the user's own are never touched. Returns whether there was anything.
     """
     from nlpcli.store import hub, place
 
-    removed = place.discard(registry.store_folder(spec.name))
-    pin = registry.read_entry(spec.name).get("pin")
+    removed = place.discard(registry.store_folder(name))
+    pin = registry.read_entry(name).get("pin")
     if pin:
-        removed |= hub.remove(spec, pin)
-    removed |= place.discard(registry.own_folder(spec.name))
-    entry = registry.entry_file(spec.name)
+        removed |= hub.remove(name, pin)
+    removed |= place.discard(registry.own_folder(name))
+    entry = registry.entry_file(name)
     if entry.exists():
         entry.unlink()
         removed = True

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nlpcli import registry
+from nlpcli import __version__, registry
 from nlpcli.errors import ModelError
 from nlpcli.registry import LocalModel, ModelSpec, Source
 from nlpcli.settings import cache_dir
@@ -28,16 +29,18 @@ def pinned(spec: ModelSpec, pin: Pin) -> LocalModel | None:
     folder = Path(kept["folder"])
     if not folder.is_dir():
         return None
-    if place.untouched(folder, kept["files"]):
+    if not place.untouched(folder, kept["files"]):
+        wrong = place.changed(folder, kept["files"], thorough=True)
+        if any(os.path.lexists(folder / name) for name in wrong):
+            raise place.changed_error(spec.name, folder, wrong)
+        if wrong:
+            return None
+        kept["files"] = place.stamp(folder, kept["files"])
+    elif registry.read_entry(spec.name).get("nlpcli") == __version__:
         return LocalModel(spec, folder)
-    wrong = place.changed(folder, kept["files"], thorough=True)
-    if any(os.path.lexists(folder / name) for name in wrong):
-        raise place.changed_error(spec.name, folder, wrong)
-    if wrong:
-        return None
-    kept["files"] = place.stamp(folder, kept["files"])
-    entry = registry.read_entry(spec.name)
-    registry.write_json(registry.entry_file(spec.name), {**entry, "pin": pin})
+    # What was learnt is noted, or the next start would learn it again.
+    with suppress(OSError):
+        _note(spec, pin)
     return LocalModel(spec, folder)
 
 
@@ -56,8 +59,13 @@ def pull(spec: ModelSpec) -> LocalModel:
         from nlpcli.store import hubclient
 
         with hubclient.quietly(source):
-            commit, stated = (pin["commit"], {}) if pin else hubclient.listing(source)
-            names = sorted(pin["files"]) if pin else hubclient.choose(source, list(stated))
+            stated: dict[str, str] = {}
+            if pin:
+                commit, names = str(pin["commit"]), sorted(pin["files"])
+            else:
+                commit, stated, licence = hubclient.listing(source)
+                names = hubclient.choose(source, list(stated))
+                spec = replace(spec, licence=spec.licence or licence)
             folder = hubclient.download(spec, source, commit, names)
         found = place.stamp(folder, names)
         _compare(spec, pin, stated, found, folder)
@@ -113,11 +121,11 @@ def wrong_files(pin: Pin) -> list[str] | None:
     return place.changed(Path(kept["folder"]), kept["files"], thorough=True)
 
 
-def remove(spec: ModelSpec, pin: Pin) -> bool:
+def remove(name: str, pin: Pin) -> bool:
     """Delete our copy and, unless another name pins it too, the revision in the Hub's cache."""
     removed = "copy" in pin and place.discard(Path(pin["copy"]["folder"]))
     for other in registry.user_names():
-        if other != spec.name:
+        if other != name:
             same: Pin = registry.read_entry(other).get("pin") or {}
             if (same.get("repository"), same.get("commit")) == (pin["repository"], pin["commit"]):
                 return removed
@@ -186,12 +194,16 @@ def _pin(
         size=sum(size for _, size, _ in found.values()),
         files=tuple((name, sha256) for name, (sha256, _, _) in found.items()),
     )
+    _note(spec, pin)
+    return LocalModel(spec, Path(pin.get("copy", pin)["folder"]))
+
+
+def _note(spec: ModelSpec, pin: Pin) -> None:
+    """Write the pin to the user's registry."""
     origin = registry.read_entry(spec.name).get("origin")
     if not origin:
         origin = "catalogue" if spec.name in registry.catalogue() else "hub"
     registry.write_entry(spec, origin, pin)
-    kept = pin.get("copy", pin)
-    return LocalModel(spec, Path(kept["folder"]))
 
 
 def _delete(folder: Path, names: Sequence[str]) -> None:

