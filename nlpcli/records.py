@@ -83,8 +83,9 @@ def check(paths: Sequence[str]) -> None:
 class Reader:
     """The records of several inputs, one after another.
 
-    Iterating gives lists of records as they arrive: whatever one read of the input completed, so
-    that a slow pipe is answered line by line. `columns` is the header of the first CSV or TSV.
+    Iterating gives lists of records as they arrive, none of them empty: whatever one read of the
+    input completed, so that a slow pipe is answered line by line. `columns` is the header of the
+    first CSV or TSV.
     """
 
     def __init__(self, paths: Sequence[str], format: str = "auto", field: str = "text") -> None:
@@ -176,7 +177,8 @@ def _by_line(
     for some in lines(source):
         records = [parse(name, at, line) for at, line in enumerate(some, number + 1)]
         number += len(some)
-        yield [record for record in records if record is not None]
+        if found := [record for record in records if record is not None]:
+            yield found
 
 
 class _Dry(Exception):

@@ -26,7 +26,9 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     def read(name: str, data: bytes | str, field: str = "text", size: int = 7) -> list[Record]:
         monkeypatch.setattr(streams, "_READ_SIZE", size)
         Path(name).write_bytes(data.encode() if isinstance(data, str) else data)
-        found = [record for some in Reader([name], field=field) for record in some]
+        lists = list(Reader([name], field=field))
+        assert all(lists)
+        found = [record for some in lists for record in some]
         monkeypatch.setattr(streams, "_READ_SIZE", 1 << 16)
         assert found == [record for some in Reader([name], field=field) for record in some]
         return found
