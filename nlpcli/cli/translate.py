@@ -8,7 +8,7 @@ from nlpcli import registry
 from nlpcli.cli.options import Shared, option, shared
 from nlpcli.errors import UsageError
 from nlpcli.registry import ModelSpec
-from nlpcli.tasks.route import PIVOT, route
+from nlpcli.tasks.route import PIVOT, base, route
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 TRANSLATION = "Translation"
@@ -85,35 +85,45 @@ def translate(
     from nlpcli.cli.inference import Plan, infer
     from nlpcli.tasks.translate import Translate
 
+    if given.model and via:
+        raise UsageError("--via chooses models itself", "leave out --model or --via")
+
     def plan(texts: list[str]) -> Plan:
         size = 0 if given.batch_size == "auto" else int(given.batch_size)
         decoding = Decoding(beam=beam, nbest=nbest, scores=scores, batch_size=size)
         chosen = {"--beam": beam, "--nbest": nbest > 1, "--scores": scores}
         needs = tuple(name for name, value in chosen.items() if value)
-        source, notes = _source(texts, from_, to)
+        dry = given.dry_run or given.backend == "echo"
+        named = registry.find(given.model).spec if given.model and not dry else None
+        source, notes = _source(texts, from_, to, named)
         task = Translate(source, to, decoding, given.output_field or "translation")
-        if given.dry_run or given.backend == "echo":
+        if dry:
             return Plan(task, (), notes=notes)
-        models = _models(given, source, to, via or "")
+        models = [named] if named else route(source, to, via=via or "", offline=given.offline)
         through = "" if len(models) == 1 else via or PIVOT
-        return Plan(task, models, through, needs, notes, (f"from {source} to {to}",))
+        return Plan(task, tuple(models), through, needs, notes, (f"from {source} to {to}",))
 
     infer(given, plan)
 
 
-def _source(texts: list[str], named: str, target: str) -> tuple[str, tuple[str, ...]]:
-    """The language to translate from, and what to tell the user about it."""
+def _source(
+    texts: list[str], named: str, target: str, model: ModelSpec | None
+) -> tuple[str, tuple[str, ...]]:
+    """The language to translate from, and what to tell the user about it.
+
+    A model of one direction settles it. Raises UsageError where that is not the one asked for.
+    """
+    if model and len(model.languages) == 2:
+        source, only = model.languages
+        asked = source if named == "auto" else named
+        if (base(asked), base(target)) != (base(source), base(only)):
+            raise UsageError(
+                f"{model.name} translates {source} to {only}, not {asked} to {target}",
+                "name another model, or leave out --model: the languages choose one",
+            )
+        return asked, ()
     if named != "auto":
         return named, ()
     from nlpcli.tasks.language_id import source_language
 
     return source_language(texts, target)
-
-
-def _models(given: Shared, source: str, target: str, via: str) -> tuple[ModelSpec, ...]:
-    """The model named, or those that the pair of languages leads to."""
-    if given.model:
-        if via:
-            raise UsageError("--via chooses models itself", "leave out --model or --via")
-        return (registry.find(given.model).spec,)
-    return tuple(route(source, target, via=via, offline=given.offline))
