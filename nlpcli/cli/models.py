@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nlpcli import registry, store
+from nlpcli.cli import tell
 from nlpcli.errors import ModelError, UsageError
 from nlpcli.registry import Found, ModelSpec, Source
 
@@ -59,7 +60,11 @@ def list_models(
     here = set(registry.pulled_names())
     rows = []
     for name in sorted(here) if pulled else registry.names(task or None):
-        found = registry.known(name)
+        try:
+            found = registry.known(name)
+        except ModelError as error:
+            tell(error.message, error.hint)
+            continue
         if found and (not task or task in found.spec.tasks):
             state = _state(found.spec) if name in here or found.origin == "user" else "no"
             if state != "no" or not pulled:
@@ -154,10 +159,14 @@ def verify(
     """Read every byte of the models on this machine, or of those named, and check their hashes."""
     failures = []
     for name in names or registry.pulled_names():
-        spec = registry.find(name).spec
-        if not names and _state(spec) == "no":
+        try:
+            spec = registry.find(name).spec
+            if not names and _state(spec) == "no":
+                continue
+            wrong = store.verify(spec)
+        except ModelError as error:
+            failures.append(error)
             continue
-        wrong = store.verify(spec)
         print(f"{name}\t{'changed: ' + ', '.join(wrong) if wrong else 'ok'}", flush=True)
         if wrong:
             cure = f"nlpcli models pull {name} fetches it again"
@@ -167,8 +176,6 @@ def verify(
 
 def _raise_all(failures: list[ModelError]) -> None:
     """Tell all failures but the last, and raise that one."""
-    from nlpcli.cli import tell
-
     for failure in failures[:-1]:
         tell(failure.message, failure.hint)
     if failures:
@@ -261,7 +268,6 @@ def _facts(found: Found) -> list[tuple[str, str]]:
 
 def _described(name: str, source: str, sha256: str, files: tuple[str, ...]) -> ModelSpec:
     """The specification of a model that the user adds. Raises UsageError or ModelError."""
-    from dataclasses import replace
 
     from nlpcli.registry.folder import describe, format_of
 
@@ -280,11 +286,11 @@ def _described(name: str, source: str, sha256: str, files: tuple[str, ...]) -> M
         spec = describe(Path(source).expanduser().absolute())
         if not spec:
             raise ModelError(f"{source}: holds no model that nlpcli knows")
-        return replace(spec, name=name)
+        return spec._replace(name=name)
     repository, _, revision = source.partition("@")
     if repository.count("/") != 1 or not registry.is_name(repository):
         raise UsageError(
             f"{source}: not a folder, a wheel or a Hub repository",
             "name a folder, name==version, or org/name[@revision]",
         )
-    return replace(registry.on_hub(repository, revision or "main"), name=name)
+    return registry.on_hub(repository, revision or "main")._replace(name=name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -127,7 +126,7 @@ def known(name: str) -> Found | None:
     own = own_folder(name)
     described = read_json(own / SPEC_FILE)
     if described:
-        spec = replace(spec_of(described), name=name, sources=(Source("path", str(own)),))
+        spec = spec_of(described)._replace(name=name, sources=(Source("path", str(own)),))
         return Found(spec, "user")
     # An added name always holds; a copy of a catalogue entry only for the version that wrote it.
     for described in (read_entry(name), read_json(store_folder(name) / SPEC_FILE)):
@@ -156,7 +155,7 @@ def for_pair(source: str, target: str) -> ModelSpec | None:
     if found:
         return found
     for own in user_names():
-        candidate = known(own)
+        candidate = _intact(own)
         if (
             candidate
             and candidate.origin == "user"
@@ -215,8 +214,16 @@ def pulled_names() -> list[str]:
 def names(task: str | None = None) -> list[str]:
     """Every name that needs no look-up elsewhere, sorted; those for `task` where given."""
     own = pulled_names()
-    specs = {**catalogue(), **{name: found.spec for name in own if (found := known(name))}}
+    specs = {**catalogue(), **{name: found.spec for name in own if (found := _intact(name))}}
     return sorted(name for name, spec in specs.items() if task is None or task in spec.tasks)
+
+
+def _intact(name: str) -> Found | None:
+    """As `known`, but a damaged entry counts as none: one bad file must not stop the others."""
+    try:
+        return known(name)
+    except ModelError:
+        return None
 
 
 def nearest_names(name: str, limit: int = 3) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 from nlpcli.registry.files import SPEC_FILE, read_json, spec_of
@@ -22,7 +21,7 @@ def describe(path: Path) -> ModelSpec | None:
         return ModelSpec(name, (), form, source) if form else None
     described = read_json(path / SPEC_FILE)
     if described:
-        return replace(spec_of(described), name=name, sources=source)
+        return spec_of(described)._replace(name=name, sources=source)
     form = format_of(os.listdir(path)) if path.is_dir() else ""
     if not form:
         return None

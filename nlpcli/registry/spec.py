@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 TASKS = dict.fromkeys(("marian", "m2m_100", "mbart", "nllb-moe", "t5", "mt5"), ("translate",))
 """What a model can be used for, judged by its transformers model type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """One place to get a model's files from.
 
     `kind` is wheel, hub, firefox or path; `location` a pinned requirement, a Hub repository, a
@@ -27,8 +25,7 @@ class Source:
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
+class ModelSpec(NamedTuple):
     """What is known of a model before it is loaded.
 
     `format` is bergamot, transformers, ct2, gguf or echo; `architecture` the transformers model
@@ -48,16 +45,14 @@ class ModelSpec:
     files: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LocalModel:
+class LocalModel(NamedTuple):
     """A model whose files are in `folder`, verified and ready to load."""
 
     spec: ModelSpec
     folder: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A model and which of ORIGINS its name came from."""
 
     spec: ModelSpec
@@ -67,10 +62,10 @@ class Found:
 def to_json(spec: ModelSpec) -> dict[str, Any]:
     """`spec` as JSON values; empty fields are left out."""
     fields: dict[str, Any] = {
-        key: getattr(spec, key) for key in ModelSpec.__slots__ if getattr(spec, key)
+        key: getattr(spec, key) for key in ModelSpec._fields if getattr(spec, key)
     }
     fields["sources"] = [
-        {key: getattr(source, key) for key in Source.__slots__ if getattr(source, key)}
+        {key: getattr(source, key) for key in Source._fields if getattr(source, key)}
         for source in spec.sources
     ]
     fields["files"] = dict(spec.files)

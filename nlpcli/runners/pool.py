@@ -53,10 +53,15 @@ class Pool:
             yield key, self._local.answer(texts)
             answered += len(texts)
             if answered >= _AT_HOME:
-                break
+                yield from self._spread(rest)
+
+    def _spread(
+        self, windows: Iterator[tuple[Key, Sequence[str]]]
+    ) -> Iterator[tuple[Key, list[Answer]]]:
+        """The answers of the worker processes."""
         from concurrent.futures.process import BrokenProcessPool
 
-        submitted = ((key, self._submit(texts)) for key, texts in rest)
+        submitted = ((key, self._submit(texts)) for key, texts in windows)
         for key, future in ahead(submitted, _WINDOWS_AHEAD * self._jobs):
             try:
                 yield key, future.result()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def pull(spec: ModelSpec) -> LocalModel:
             else:
                 commit, stated, licence = hubclient.listing(source)
                 names = hubclient.choose(source, list(stated))
-                spec = replace(spec, licence=spec.licence or licence)
+                spec = spec._replace(licence=spec.licence or licence)
             folder = hubclient.download(spec, source, commit, names)
         found = place.stamp(folder, names)
         _compare(spec, pin, stated, found, folder)
@@ -187,8 +186,7 @@ def _pin(
         pin["copy"] = {"folder": str(target), "files": copies}
     config = registry.read_json(folder / "config.json")
     architecture = str(config.get("model_type", "")) or spec.architecture
-    spec = replace(
-        spec,
+    spec = spec._replace(
         architecture=architecture,
         tasks=spec.tasks or registry.TASKS.get(architecture, ()),
         size=sum(size for _, size, _ in found.values()),

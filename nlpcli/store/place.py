@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from nlpcli import __version__, registry
@@ -61,7 +60,7 @@ def install(spec: ModelSpec, origin: str, staged: Path) -> LocalModel:
     """Move the verified files in `staged` to the model's folder, described for the next start."""
     stamps = stamp(staged, sorted(file.name for file in staged.iterdir()))
     files = tuple((name, sha256) for name, (sha256, _, _) in stamps.items())
-    spec = replace(spec, files=files)
+    spec = spec._replace(files=files)
     _describe(spec, origin, stamps, staged)
     target = registry.store_folder(spec.name)
     move(staged, target)
@@ -113,7 +112,6 @@ def move(staged: Path, target: Path) -> None:
     _sync(staged)
     discard(target)
     staged.rename(target)
-    target.chmod(0o755)
     _sync(target.parent)
 
 
@@ -198,11 +196,10 @@ def check_hash(model: str, path: Path, sha256: str, what: str) -> None:
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        # Some file systems cannot sync a folder.
-        pass
-    finally:
-        os.close(handle)
+    # Not every system opens folders, nor can every file system sync them.
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

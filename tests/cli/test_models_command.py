@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from command import COMMAND, run
+import hub_server
+from command import COMMAND, run, start
 from wheel_index import Index, serving
 
 MEMBERS = {"tiny_model/model.enxx.intgemm.bin": b"weights", "tiny_model/vocab.enxx.spm": b"words"}
@@ -78,6 +79,80 @@ def test_several_pulls_go_on_after_a_failure(index: Index) -> None:
     assert "none: no-such==1 cannot be downloaded" in stderr
 
 
+def on_terminal(*arguments: str) -> list[str]:
+    """The lines that `nlpcli models` shows on a terminal of 80 columns, without colours."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [COMMAND, "models", *arguments],
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "COLUMNS": "80", "TERM": "xterm"},
+    )
+    os.close(follower)
+    shown = b""
+    try:
+        while block := os.read(leader, 65536):
+            shown += block
+    except OSError:
+        # The terminal is gone with the process.
+        pass
+    os.close(leader)
+    assert process.wait(timeout=20) == 0, shown
+    return re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", shown.decode()).splitlines()
+
+
+def test_a_terminal_shows_progress_and_nothing_of_pip(index: Index) -> None:
+    add_tiny(index)
+    index.seconds = 0.5
+    lines = [line.strip() for line in on_terminal("pull", "tiny") if line.strip()]
+    assert any(line.startswith("pulling tiny") for line in lines)
+    assert all(line.startswith(("pulling tiny", "tiny\t", "tiny ")) for line in lines), lines
+
+
+def test_a_hub_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"config.json": b'{"model_type": "marian"}', "model.safetensors": bytes(8) + b"{}"}
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with hub_server.serving() as hub:
+        commit = hub.push("acme/tiny", files)
+        hub.private["acme/tiny"] = "hf_secret"
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        _, stderr = models("pull", "acme/tiny", code=3)
+        assert stderr.splitlines()[0].startswith("nlpcli: acme/tiny: gated, private, or no such")
+        assert len(stderr.splitlines()) == 2
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        processes = [start("models", "pull", "acme/tiny") for _ in range(2)]
+        for process in processes:
+            stdout, stderr_bytes = process.communicate(timeout=60)
+            assert stdout.startswith(b"acme/tiny\t")
+            assert stderr_bytes in (
+                b"",
+                b"nlpcli: waiting for another process that pulls acme/tiny\n",
+            )
+        assert sorted(hub.downloads()) == sorted(files)
+        monkeypatch.delenv("HF_TOKEN")
+        shown = models("show", "acme/tiny")[0]
+        assert f"commit:       {commit}" in shown
+        assert "licence:      apache-2.0" in shown
+        seen = len(hub.requests)
+        assert models("pull", "--offline", "acme/tiny")[0].startswith("acme/tiny\t")
+        assert models("verify") == ("acme/tiny\tok\n", "")
+        assert len(hub.requests) == seen
+        models("remove", "acme/tiny")
+        assert not list((home / "huggingface").rglob("model.safetensors"))
+
+
+def test_a_damaged_entry_does_not_hide_the_others(home: Path) -> None:
+    entry = home / "data" / "nlpcli" / "registry" / "bad.json"
+    entry.parent.mkdir(parents=True)
+    entry.write_text('{"origin": "user", "spec": {"name": "bad"}}')
+    stdout, stderr = models("list")
+    assert "bergamot-en-pt" in stdout
+    assert "entry for bad cannot be read" in stderr or "bad" not in stdout
+    assert "entry for bad cannot be read" in models("show", "bad", code=3)[1]
+    models("remove", "bad")
+    assert not entry.exists()
+
+
 def test_offline(index: Index) -> None:
     add_tiny(index)
     assert "not on this machine" in models("pull", "--offline", "tiny", code=3)[1]
@@ -136,23 +211,7 @@ def test_list() -> None:
 
 
 def test_list_on_a_terminal_fits_80_columns() -> None:
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [COMMAND, "models", "list"],
-        stdout=follower,
-        env={**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"},
-    )
-    os.close(follower)
-    shown = b""
-    try:
-        while block := os.read(leader, 65536):
-            shown += block
-    except OSError:
-        # The terminal is gone with the process.
-        pass
-    os.close(leader)
-    assert process.wait(timeout=20) == 0
-    lines = re.sub("\x1b\\[[0-9;]*m", "", shown.decode()).splitlines()
+    lines = on_terminal("list")
     assert max(map(len, lines)) <= 80
     assert len(lines) < 24
     assert any(line.split()[:3] == ["bergamot-en-pt", "translate", "en"] for line in lines)

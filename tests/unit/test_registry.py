@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def own(name: str, **fields: object) -> ModelSpec:
     source = Source("hub", "acme/other", "main")
-    return replace(ModelSpec(name, ("translate",), "transformers", (source,)), **fields)
+    return ModelSpec(name, ("translate",), "transformers", (source,))._replace(**fields)
 
 
 def put(folder: Path, *files: str, config: str = "") -> Path:
@@ -156,7 +155,7 @@ def test_for_pair_and_hub_pair() -> None:
 
 
 def test_an_older_description_gives_way_to_the_catalogue() -> None:
-    spec = replace(registry.catalogue()["bergamot-en-pt"], summary="old", files=())
+    spec = registry.catalogue()["bergamot-en-pt"]._replace(summary="old", files=())
     folder = install(spec, "catalogue", model="m")
     described = registry.read_json(folder / registry.SPEC_FILE)
     assert registry.find("bergamot-en-pt").spec.summary == "old"
