@@ -6,6 +6,7 @@ Each subcommand lives in a module of its own, imported only when it is called or
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from nlpcli import __version__
-from nlpcli.errors import ExitCode, NlpcliError
+from nlpcli.errors import ExitCode, NlpcliError, UsageError
 
 COMMANDS = {
     "translate": "Translate text, line by line or record by record.",
@@ -28,30 +29,44 @@ class Commands(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]
+        self.summaries = COMMANDS
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in COMMANDS and self.commands[cmd_name] is None:
             command = typer.main.get_command(import_module(f"nlpcli.cli.{cmd_name}").app)
             command.name = cmd_name
-            name_variables(command)
+            prepare(command)
             self.commands[cmd_name] = command
         return self.commands.get(cmd_name)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        format_help(self, ctx, formatter)
 
-def name_variables(command: Any) -> None:
-    """Let every option of `command` read a variable: --batch-size reads NLPCLI_BATCH_SIZE."""
+
+def format_help(command: Any, ctx: Any, formatter: Any) -> None:
+    """Write the help page of `command`."""
+    from nlpcli.cli.help import write_page
+
+    write_page(command, ctx, formatter)
+
+
+def prepare(command: Any) -> None:
+    """Give `command` our help page, and each of its options a variable: --batch-size reads
+    NLPCLI_BATCH_SIZE."""
+    command.format_help = partial(format_help, command)
     for parameter in command.params:
         longest = max(getattr(parameter, "opts", ()), key=len, default="")
         if longest.startswith("--") and longest not in ("--help", "--text"):
             parameter.envvar = "NLPCLI_" + longest[2:].upper().replace("-", "_")
             parameter.show_envvar = False
     for subcommand in getattr(command, "commands", {}).values():
-        name_variables(subcommand)
+        prepare(subcommand)
 
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -63,19 +78,42 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_completion(shell: str) -> None:
+    if not shell:
+        return
+    from nlpcli.cli.completion import SCRIPTS
+
+    if shell not in SCRIPTS:
+        raise UsageError(f"no completion for {shell}", f"name one of {', '.join(SCRIPTS)}")
+    print(SCRIPTS[shell], end="")
+    raise typer.Exit
+
+
 @app.callback(epilog="man nlpcli explains files, formats, variables and exit codes.")
 def nlpcli(
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
     ] = False,
+    show_completion: Annotated[
+        str,
+        typer.Option(
+            "--show-completion",
+            metavar="SHELL",
+            help="Print the completion script for bash, zsh or fish.",
+            callback=_show_completion,
+            is_eager=True,
+            autocompletion=lambda incomplete: ["bash", "zsh", "fish"],
+        ),
+    ] = "",
 ) -> None:
     """The NLP toolbox for the shell."""
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    code = _guarded(lambda: _run(sys.argv[1:]))
+    completing = "_NLPCLI_COMPLETE" in os.environ
+    code = _guarded(lambda: (_complete if completing else _run)(sys.argv[1:]))
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -94,6 +132,13 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else ExitCode.DONE
 
 
+def _complete(words: list[str]) -> int:
+    from nlpcli.cli.completion import answer
+
+    print(answer(typer.main.get_command(app), words))
+    return ExitCode.DONE
+
+
 def _guarded(run: Callable[[], int]) -> int:
     """The exit code of `run`; what it raises is told in one line and one of what to do."""
     try:
@@ -104,7 +149,10 @@ def _guarded(run: Callable[[], int]) -> int:
         tell(error.message, error.hint)
         return error.code
     except typer.TyperException as error:
-        tell(*_usage(error))
+        if type(error).__name__ == "NoArgsIsHelpError":  # which typer does not export
+            typer.echo(str(error), err=True)
+        else:
+            tell(*_usage(error))
         return ExitCode.USAGE
     except BrokenPipeError:
         _forget_stdout()

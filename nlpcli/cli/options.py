@@ -34,6 +34,13 @@ def model_names(incomplete: str) -> list[str]:
     return [name for name in registry.names() if name.startswith(incomplete)]
 
 
+def languages(incomplete: str) -> list[tuple[str, str]]:
+    """A completion over language tags, with their English names."""
+    from nlpcli.languages import table
+
+    return [(tag, row.name) for tag, row in table().items() if tag.startswith(incomplete)]
+
+
 def devices(incomplete: str) -> list[str]:
     """A completion over the devices of this machine."""
     from nlpcli.device import cuda_devices

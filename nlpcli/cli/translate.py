@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from nlpcli import registry
-from nlpcli.cli.options import Shared, option, shared
+from nlpcli.cli.options import Shared, languages, option, shared
 from nlpcli.errors import UsageError
 from nlpcli.registry import ModelSpec
 from nlpcli.tasks.route import PIVOT, base, route
@@ -25,6 +25,7 @@ def translate(
             metavar="LANG",
             help="The language to translate to, such as pt.",
             panel=TRANSLATION,
+            autocompletion=languages,
         ),
     ],
     from_: Annotated[
@@ -34,6 +35,7 @@ def translate(
             metavar="LANG",
             help="The language of the text; auto tells it from the first records.",
             panel=TRANSLATION,
+            autocompletion=languages,
         ),
     ] = "auto",
     via: Annotated[
@@ -43,6 +45,7 @@ def translate(
             metavar="LANG",
             help="Translate to LANG first and from there; English where no model goes directly.",
             panel=TRANSLATION,
+            autocompletion=languages,
             show_default=False,
         ),
     ] = None,
