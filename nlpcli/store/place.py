@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,16 +45,18 @@ def staging(target: Path) -> Iterator[Path]:
 
     Call it under `exclusive`: what an earlier, killed process left is removed first.
     """
+    import shutil
+
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.name}.partial-"
     for stale in target.parent.glob(f"{prefix}*"):
-        discard(stale)
-    folder = target.parent / f"{prefix}{os.getpid()}"
+        shutil.rmtree(stale, ignore_errors=True)
+    folder = target.parent / f"{prefix}{os.getpid()}-{time.time_ns()}"
     folder.mkdir()
     try:
         yield folder
     finally:
-        discard(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def install(spec: ModelSpec, origin: str, staged: Path) -> LocalModel:
