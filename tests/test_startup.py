@@ -64,6 +64,6 @@ def test_help_imports_no_model_library(arguments: list[str]) -> None:
 def test_one_line_imports_only_its_engine() -> None:
     modules = imported("translate", "--to", "pt", stdin="The weather is nice.\n")
     assert heavy(modules) == set()
-    unneeded = {"rich", "tomllib", "subprocess", "multiprocessing", "csv", "ctypes", "secrets"}
+    unneeded = {"rich", "tomllib", "multiprocessing", "csv", "ctypes", "secrets"}
     assert modules & (unneeded | {"filelock", "zstandard", "gzip"}) == set()
     assert {"fxtranslate", "sentencex", "fasttext_pybind"} <= modules

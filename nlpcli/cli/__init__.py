@@ -126,10 +126,13 @@ def _run(arguments: list[str]) -> int:
     command.name = "nlpcli"
     from nlpcli.cli.config import defaults
 
-    code = command.main(
-        arguments, prog_name="nlpcli", standalone_mode=False, default_map=defaults(arguments)
-    )
-    return code if isinstance(code, int) else ExitCode.DONE
+    # Not command.main(): that turns a closed pipe into 1, and Ctrl-C into a silent 130.
+    try:
+        with command.make_context("nlpcli", arguments, default_map=defaults(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as leave:
+        return leave.exit_code
+    return ExitCode.DONE
 
 
 def _complete(words: list[str]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nlpcli import registry
 from nlpcli.errors import UsageError
 
 _ENOUGH_CHARACTERS = 2000
@@ -23,46 +25,56 @@ class Guess(NamedTuple):
 
 
 def identify(texts: Iterable[str], count: int = 5) -> list[Guess]:
-    """The likeliest languages of `texts` taken together, best first; [] where they are blank.
+    """The likeliest languages of `texts` taken together, best first; [] where they hold no word.
 
-    Reads the first 2,000 characters.
+    Reads the first 2,000 characters; a text that comes again counts once. Only the words count,
+    in lower case: fastText's model takes `Hello.` for Italian and `hello` for English.
     """
-    sample, length = [], 0
+    sample: dict[str, None] = {}
+    length = 0
     for text in texts:
-        sample.append(text)
+        sample[text] = None
         length += len(text)
         if length >= _ENOUGH_CHARACTERS:
             break
-    joined = " ".join(" ".join(sample).split())[:_ENOUGH_CHARACTERS]
-    if not joined:
+    joined = " ".join(sample)[:_ENOUGH_CHARACTERS].lower()
+    words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", joined)
+    if not words:
         return []
     return [
         Guess(label.removeprefix("__label__"), min(1.0, probability))
-        for probability, label in _model().predict(joined + "\n", count, 0.0, "strict")
+        for probability, label in _model().predict(" ".join(words) + "\n", count, 0.0, "strict")
     ]
 
 
 def source_language(texts: Iterable[str], target: str) -> tuple[str, tuple[str, ...]]:
-    """The language to translate `texts` from, and notes for the user on how sure that is.
+    """The language to translate `texts` from, and notes for the user where that is a guess.
 
-    Where the texts are too short or too mixed to tell, they are taken for English. Raises
-    UsageError where they are in the target language already.
+    Where the texts are too short or too mixed to tell, a likely language with a built-in model to
+    the target is taken, else English. Raises UsageError where they are in the target language.
     """
     guesses = identify(texts)
     if not guesses:
         return _FALLBACK, ()
-    best = guesses[0]
-    goal = target.partition("-")[0]
-    if best.probability < _SURE and goal != _FALLBACK:
-        if best.language == _FALLBACK:
-            return _FALLBACK, ()
-        return _FALLBACK, ("cannot tell the language, taking it for English; --from LANG says it",)
+    best, goal = guesses[0], target.partition("-")[0]
+    if best.probability < _SURE:
+        return _likely([guess.language for guess in guesses if guess.language != goal], goal)
     if best.language == goal:
-        others = [guess for guess in guesses[1:] if guess.probability > 0.2]
-        if others:
-            return others[0].language, (f"taking the text for {others[0].language}",)
         raise UsageError(f"the text is in {goal} already", "if it is not, say so: --from LANG")
     return best.language, ()
+
+
+def _likely(languages: list[str], goal: str) -> tuple[str, tuple[str, ...]]:
+    built_in = [
+        spec.languages[0]
+        for spec in registry.catalogue().values()
+        if spec.format == "bergamot" and spec.languages[1] == goal
+    ]
+    taken = next((language for language in languages if language in built_in), "")
+    taken = taken or (languages[0] if goal == _FALLBACK and languages else _FALLBACK)
+    if taken in languages[:1]:
+        return taken, ()
+    return taken, (f"cannot tell the language, taking it for {taken}: --from LANG says it",)
 
 
 @cache
