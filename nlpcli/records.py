@@ -19,7 +19,7 @@ from nlpcli.streams import COMPRESSED, STDIN, blocks, lines
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 _NAMES_SHOWN = 20
 
 # A quote that is never closed makes the rest of the file one field: this many characters of it
@@ -140,7 +140,7 @@ class Reader:
             if self.field not in value:
                 return _bad(record, _no_field(self.field, list(value)))
             return _bad(record, f'field "{self.field}" is not text but {_json_type(text)}')
-        if _SURROGATE.search(text):
+        if re.search(_SURROGATE, text):
             return _bad(record, f'field "{self.field}" holds half a surrogate pair')
         record.text = text
         return record

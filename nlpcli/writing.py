@@ -17,12 +17,13 @@ from typing import Any
 from nlpcli.errors import DataError, NlpcliError, UsageError
 from nlpcli.records import Record
 
-_BREAKS = re.compile(r"\r\n|[\r\n]")
-_TSV_BREAKS = re.compile(r"\r\n|[\r\n\t]")
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_COLON = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
-_COMMA = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
-_ESCAPED_ASCII = re.compile(r"\\u00[2-7]")
+# Patterns are compiled at first use: a line of plain text needs none of them.
+_BREAKS = r"\r\n|[\r\n]"
+_TSV_BREAKS = r"\r\n|[\r\n\t]"
+_SURROGATES = "[\ud800-\udfff]"
+_COLON = r"[ \t\r\n]*:[ \t\r\n]*"
+_COMMA = r"[ \t\r\n]*,?[ \t\r\n]*"
+_ESCAPED_ASCII = r"\\u00[2-7]"
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _EARLY = 1000
 
@@ -178,7 +179,7 @@ class Writer:
         try:
             data = text.encode()
         except UnicodeEncodeError:
-            data = _SURROGATES.sub("\ufffd", text).encode()
+            data = re.sub(_SURROGATES, "\ufffd", text).encode()
         self._output.write(data)
 
     def finish(self, columns: Sequence[str]) -> None:
@@ -232,13 +233,13 @@ class Writer:
     def _tsv(self, cells: Sequence[str]) -> None:
         line = "\t".join(cells)
         if "\n" in line or "\r" in line or line.count("\t") >= len(cells):
-            line = "\t".join([_TSV_BREAKS.sub(" ", cell) for cell in cells])
+            line = "\t".join([re.sub(_TSV_BREAKS, " ", cell) for cell in cells])
         self._lines.append(line + "\n")
 
 
 def one_line(text: str) -> str:
     """`text` with every line break made a space."""
-    return _BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
+    return re.sub(_BREAKS, " ", text) if "\n" in text or "\r" in text else text
 
 
 def _cell(value: Any) -> str:
@@ -282,7 +283,7 @@ def _object(record: Record, field: str, values: Mapping[str, Any]) -> str:
 def _may_hold(raw: str, name: str) -> bool:
     """Whether the JSON text may hold a member `name`; a name can be spelt with escapes."""
     if name.isascii() and name.isidentifier():
-        return f'"{name}"' in raw or ("\\u" in raw and _ESCAPED_ASCII.search(raw) is not None)
+        return f'"{name}"' in raw or ("\\u" in raw and re.search(_ESCAPED_ASCII, raw) is not None)
     return True
 
 
@@ -298,6 +299,6 @@ def members(raw: str) -> Iterator[tuple[str, str, str]]:
         at = _after(_COMMA, raw, at)
 
 
-def _after(pattern: re.Pattern[str], raw: str, at: int) -> int:
-    match = pattern.match(raw, at)
+def _after(pattern: str, raw: str, at: int) -> int:
+    match = re.compile(pattern).match(raw, at)
     return match.end() if match else at

@@ -110,18 +110,19 @@ def nlpcli(
     """The NLP toolbox for the shell."""
 
 
-def main() -> None:
-    """Run the command line and leave with its exit code."""
-    completing = "_NLPCLI_COMPLETE" in os.environ
-    code = _guarded(lambda: (_complete if completing else _run)(sys.argv[1:]))
-    try:
+def run(arguments: list[str]) -> int:
+    """Run the command line `arguments` and return its exit code; all output is flushed."""
+    chosen = _complete if "_NLPCLI_COMPLETE" in os.environ else _command
+
+    def flushed() -> int:
+        code = chosen(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _forget_stdout()
-    sys.exit(code)
+        return code
+
+    return _guarded(flushed)
 
 
-def _run(arguments: list[str]) -> int:
+def _command(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     command.name = "nlpcli"
     from nlpcli.cli.config import defaults
@@ -158,11 +159,16 @@ def _guarded(run: Callable[[], int]) -> int:
             tell(*_usage(error))
         return ExitCode.USAGE
     except BrokenPipeError:
-        _forget_stdout()
         return ExitCode.DONE
     except (KeyboardInterrupt, typer.Abort):
         tell("interrupted")
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        if os.environ.get("NLPCLI_DEBUG") == "1":
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        tell(f"{where}{error.strerror or error}")
+        return ExitCode.FAILED
     except MemoryError:
         tell("out of memory", "try a smaller --batch-size or fewer --jobs")
         return ExitCode.DEVICE
@@ -190,8 +196,3 @@ def _usage(error: Any) -> tuple[str, str]:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "nlpcli"
     return message[:1].lower() + message[1:], f"see: {path} --help"
-
-
-def _forget_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush stays quiet."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,6 +1,7 @@
 """What every command that runs a model over records does: open the input and the output, load the
 models on a device, run, and report. The command itself says only which task and which models."""
 
+import gc
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -52,6 +53,7 @@ def infer(given: Shared, plan: Callable[[list[str]], Plan]) -> None:
     name, jobs = choose(given.runner, job, given.jobs)
     if given.verbose:
         _explain(made, job, f"{name}, {jobs} processes" if jobs > 1 else name)
+    gc.enable()
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
     with Output(given.output) as output, make(name, job, jobs) as runner, Progress(given) as bar:
         writer = Writer(output, _output_format(given, reader), given.field, fields)
