@@ -43,7 +43,7 @@ def windows(
             arrival = _next(arrivals, max(0.0, deadline - time.monotonic()) if window else None)
             if arrival == []:
                 yield window
-                window, size = [], min(size * 2, limit)
+                window = []
             elif isinstance(arrival, list):
                 if not window:
                     deadline = time.monotonic() + flush

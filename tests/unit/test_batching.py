@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -25,12 +25,6 @@ def gone(name: str) -> bool:
             return False
         time.sleep(0.001)
     return True
-
-
-def named(name: str, items: Iterable[object]) -> Iterator[object]:
-    """`items`, by a thread that is given a name to be found by."""
-    threading.current_thread().name = name
-    yield from items
 
 
 @quick
@@ -105,32 +99,39 @@ def test_the_first_item_does_not_wait_for_the_input_to_end() -> None:
     assert list(got) == [["second"]]
 
 
-@pytest.mark.parametrize("take", [windows, lambda chunks: ahead(chunks, 2)])
-def test_the_reader_stops_with_the_consumer(take) -> None:
-    def endless() -> Iterator[list[int]]:
-        while True:
-            yield [1] * 100
+def test_what_comes_within_the_flush_time_goes_together() -> None:
+    def steadily() -> Iterator[list[int]]:
+        for number in range(20):
+            time.sleep(0.002)
+            yield [number]
 
-    name = f"reader of {take}"
-    got = take(named(name, endless()))
-    next(got)
-    got.close()
-    assert gone(name)
+    assert [len(window) for window in windows(steadily(), flush=5)] == [8, 12]
 
 
-def test_reading_ahead_is_bounded() -> None:
+@pytest.mark.parametrize(
+    ("take", "most"), [(windows, 6), (lambda chunks: ahead(chunks, 2), 4)], ids=["windows", "ahead"]
+)
+def test_reading_ahead_is_bounded_and_stops_with_the_consumer(take, most: int) -> None:
+    name = f"reader at most {most} ahead"
     taken = []
 
-    def counted() -> Iterator[list[int]]:
-        for number in range(1000):
-            taken.append(number)
-            yield [number] * 8
+    def endless() -> Iterator[list[int]]:
+        threading.current_thread().name = name
+        while True:
+            taken.append(1)
+            yield [1] * 100
 
-    got = windows(counted())
+    got = take(endless())
     next(got)
-    time.sleep(0.05)
-    assert len(taken) < 12
+    deadline = time.monotonic() + 2
+    while len(taken) < most and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.02)
+    # One is used, some wait, and one is in the reader's hand, which waits for room.
+    assert len(taken) == most
     got.close()
+    assert gone(name)
+    assert len(taken) <= most + 1
 
 
 @quick
