@@ -131,7 +131,8 @@ class Reader:
         except RecursionError:
             return _bad(record, "not valid JSON: nested too deep")
         except json.JSONDecodeError as error:
-            return _bad(record, f"not valid JSON: {error.msg} at column {error.colno}")
+            what = error.msg.removesuffix(" at")
+            return _bad(record, f"not valid JSON: {what} at column {error.colno}")
         if not isinstance(value, dict):
             return _bad(record, f"not a JSON object but {_json_type(value)}")
         record.raw = raw
@@ -140,7 +141,7 @@ class Reader:
             if self.field not in value:
                 return _bad(record, _no_field(self.field, list(value)))
             return _bad(record, f'field "{self.field}" is not text but {_json_type(text)}')
-        if re.search(_SURROGATE, text):
+        if not text.isascii() and re.search(_SURROGATE, text):
             return _bad(record, f'field "{self.field}" holds half a surrogate pair')
         record.text = text
         return record

@@ -21,6 +21,7 @@ from nlpcli.records import Record
 _BREAKS = r"\r\n|[\r\n]"
 _TSV_BREAKS = r"\r\n|[\r\n\t]"
 _SURROGATES = "[\ud800-\udfff]"
+_PLAIN_NAME = r'"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*'
 _COLON = r"[ \t\r\n]*:[ \t\r\n]*"
 _COMMA = r"[ \t\r\n]*,?[ \t\r\n]*"
 _ESCAPED_ASCII = r"\\u00[2-7]"
@@ -289,16 +290,19 @@ def _may_hold(raw: str, name: str) -> bool:
 
 def members(raw: str) -> Iterator[tuple[str, str, str]]:
     """The members of a valid JSON object as (name, the member's own text, its value's own text)."""
-    at = _after(_COMMA, raw, 1)
+    plain, colon, comma = (_match(pattern) for pattern in (_PLAIN_NAME, _COLON, _COMMA))
+    at = comma(raw, 1).end()
     while raw[at] != "}":
         start = at
-        name, at = scanstring(raw, at + 1, True)
-        begin = _after(_COLON, raw, at)
+        if match := plain(raw, at):
+            name, begin = match[1], match.end()
+        else:
+            name, at = scanstring(raw, at + 1, True)
+            begin = colon(raw, at).end()
         _, at = _scan(raw, begin)
         yield name, raw[start:at], raw[begin:at]
-        at = _after(_COMMA, raw, at)
+        at = comma(raw, at).end()
 
 
-def _after(pattern: str, raw: str, at: int) -> int:
-    match = re.compile(pattern).match(raw, at)
-    return match.end() if match else at
+def _match(pattern: str) -> Any:
+    return re.compile(pattern).match

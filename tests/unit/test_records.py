@@ -118,6 +118,7 @@ def test_jsonl_keeps_its_own_text(put) -> None:
     ("line", "error"),
     [
         ('{"text": "a"', "not valid JSON: Expecting ',' delimiter at column 13"),
+        ('{"text', "not valid JSON: Unterminated string starting at column 2"),
         ("NaN", "not a JSON object but a number"),
         ("[1]", "not a JSON object but an array"),
         ('"text"', "not a JSON object but a string"),
