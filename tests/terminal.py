@@ -59,7 +59,7 @@ class Terminal:
         while time.monotonic() < end:
             if select.select([self._file], [], [], 0.1)[0]:
                 said += os.read(self._file, 4096)
-            text = _CONTROLS.sub("", said.decode(errors="replace"))
+            text = _CONTROLS.sub(" ", said.decode(errors="replace"))
             if re.search(pattern, text):
                 return text
-        raise AssertionError(f"no {pattern!r} in {_CONTROLS.sub('', said.decode())!r}")
+        raise AssertionError(f"no {pattern!r} in {said!r}")

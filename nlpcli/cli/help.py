@@ -130,6 +130,6 @@ def _help(entry: Entry) -> str:
 def _write_rows(formatter: Any, heading: str, rows: list[tuple[str, str]]) -> None:
     if not rows:
         return
-    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     with formatter.section(heading if plain else typer.style(heading, bold=True)):
         formatter.write_dl(rows)
