@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import nlpcli.cli
-from command import COMMAND
+from command import COMMAND, run
 from nlpcli.cli.manual import files
 from nlpcli.cli.manual_text import PAGES
 
@@ -113,6 +113,12 @@ def test_a_group_alone_prints_its_help(command: list[str]) -> None:
     done = subprocess.run([COMMAND, *command], capture_output=True, text=True, timeout=20)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("Usage: nlpcli") and "\nCommands:\n" in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["NLPCLI_OFFLINE", "HF_HUB_OFFLINE"])
+def test_the_offline_variables_hold_for_the_choice_of_a_model(variable: str) -> None:
+    done = run("translate", "--from", "de", "--to", "fr", stdin="Hallo.\n", **{variable: "1"})
+    assert done.returncode == 3 and b"no model for de to fr on this machine" in done.stderr
 
 
 def test_examples_fit_eighty_columns() -> None:

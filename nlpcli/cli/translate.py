@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from nlpcli import registry
+from nlpcli import registry, store
 from nlpcli.cli.options import Shared, languages, option, shared
 from nlpcli.errors import UsageError
 from nlpcli.registry import ModelSpec
@@ -102,7 +102,8 @@ def translate(
         task = Translate(source, to, decoding, given.output_field or "translation")
         if dry:
             return Plan(task, (), notes=notes)
-        models = [named] if named else route(source, to, via=via or "", offline=given.offline)
+        offline = store.is_offline(given.offline)
+        models = [named] if named else route(source, to, via=via or "", offline=offline)
         through = "" if len(models) == 1 else via or PIVOT
         return Plan(task, tuple(models), through, needs, notes, (f"from {source} to {to}",))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -162,13 +162,19 @@ def test_given_options_are_not_offered_again() -> None:
     assert not {"-q", "--quiet", "--to"} & offered
 
 
+def processor_seconds() -> float:
+    """What the processes run so far have computed: other work on the machine does not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_a_tab_imports_nothing_heavy_and_is_quick() -> None:
     words = ["translate", "-m", "bergamot"]
     times = []
-    for _ in range(5):
-        begun = time.perf_counter()
+    for _ in range(3):
+        begun = processor_seconds()
         done = run(*words, _NLPCLI_COMPLETE="test")
-        times.append(time.perf_counter() - begun)
+        times.append(processor_seconds() - begun)
     assert b"bergamot-en-pt\n" in done.stdout
     assert min(times) < 0.35
     shown = run(*words, _NLPCLI_COMPLETE="test", PYTHONPROFILEIMPORTTIME="1").stderr.decode()
