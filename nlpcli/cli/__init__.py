@@ -182,6 +182,7 @@ def _guarded(run: Callable[[], int]) -> int:
 
 def tell(message: str, hint: str = "") -> None:
     """Print a message to standard error: one line, and one of what to do."""
+    message, hint = " ".join(message.splitlines()), " ".join(hint.splitlines())
     lines = f"nlpcli: {message}\n" + (f"  {hint}\n" if hint else "")
     try:
         sys.stderr.write(lines)
