@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WORDS = (
-    "the a of in on and old new small river house bridge train letter garden winter market "
-    "teacher doctor child engine window answer question walks reads writes sees finds opens "
-    "carries remembers quickly slowly today tomorrow never always three seven twelve 1984 42 "
-    "coração manhã pão água São über Straße größer naïve façade señor niño été garçon "
-    "дом река мост письмо зима рынок 日本 東京 学校 電車 今日 नमस्ते"
-).split()
+WORDS = """
+    the a of in on and old new small river house bridge train letter garden winter market
+    teacher doctor child engine window answer question walks reads writes sees finds opens
+    carries remembers quickly slowly today tomorrow never always three seven twelve 1984 42
+    coração manhã pão água São über Straße größer naïve façade señor niño été garçon
+    дом река мост письмо зима рынок 日本 東京 学校 電車 今日 नमस्ते
+""".split()
 
 LANGUAGES_NLLB = ["eng_Latn", "por_Latn", "deu_Latn", "fra_Latn", "jpn_Jpan", "rus_Cyrl"]
 
@@ -75,7 +75,9 @@ def _shape(vocabulary: int) -> dict[str, Any]:
     }
 
 
-def _save(model: Any, folder: Path, eos: int, seed: int, likely_end: float = 10, **generation: Any) -> Path:
+def _save(
+    model: Any, folder: Path, eos: int, seed: int, likely_end: float = 10, **generation: Any
+) -> Path:
     """Seed the weights of `model`, set its generation defaults, and save it under `folder`."""
     import torch
     from transformers import GenerationConfig
@@ -169,9 +171,7 @@ def m2m100(folder: Path, *, seed: int = 2) -> Path:
         **_shape(len(tokenizer.encoder) + 100 + 8), decoder_start_token_id=2, scale_embedding=True
     )
     made = M2M100ForConditionalGeneration(config)
-    return _save(
-        made, folder, eos=2, seed=seed, num_beams=5, early_stopping=True, max_length=40
-    )
+    return _save(made, folder, eos=2, seed=seed, num_beams=5, early_stopping=True, max_length=40)
 
 
 def nllb(folder: Path, *, seed: int = 3) -> Path:

@@ -15,34 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from nlpcli import settings
-from nlpcli.backends import Request, recipe, tokenize
-from nlpcli.errors import ModelError, NlpcliError, UsageError
+from nlpcli.backends import int8, recipe, tokenize
+from nlpcli.errors import ModelError
 from nlpcli.registry import LocalModel
 
 # Raised whenever what a converted folder holds changes, so that older ones are made again.
 LAYOUT = 1
 REFUSED = "refused.json"
-
-# int8 is refused where, on the sentences below, the log-probability of a token changes by more
-# than GREATEST_CHANGE on average, or where the float32 model's own first choice is another token
-# more often than SMALLEST_AGREEMENT allows. Both are measured on the int8 model's own output.
-GREATEST_CHANGE = 0.35
-SMALLEST_AGREEMENT = 0.8
-CHECK_TOKENS = 24
-CHECK_SENTENCES = (
-    "Hello.",
-    "How are you today?",
-    "The train leaves at 7:45 from platform 3.",
-    "She bought two kilos of apples and a loaf of bread.",
-    "The committee will meet again on 12 March 2025.",
-    "He did not know what to say.",
-    "Water boils at 100 degrees Celsius.",
-    "Please send me the report before Friday.",
-    "The museum is closed on Mondays.",
-    "It has been raining for three days.",
-    "The price rose by 4.5 % last year.",
-    "Nobody had ever seen anything like it before.",
-)
 
 
 def convert(model: LocalModel, dtype: str) -> Path:
@@ -79,7 +58,8 @@ def quiet() -> Iterator[None]:
     import huggingface_hub.constants as hub
     from transformers.utils import logging
 
-    before, bars, offline = logging.get_verbosity(), logging.is_progress_bar_enabled(), hub.HF_HUB_OFFLINE
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    offline = hub.HF_HUB_OFFLINE
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     hub.HF_HUB_OFFLINE = True
@@ -121,16 +101,17 @@ def _make(model: LocalModel, dtype: str, folder: Path) -> None:
         names = list(converter.names)
         made = replace(recipe.of_model(converter.model, converter.tokenizer, names), dtype=dtype)
         _finish(folder, made, converter.tokenizer)
-        refusal = _check(folder, made, names, converter.model) if dtype == "int8" else None
+        del converter.model  # quantization has overwritten its weights
+        refused = dtype == "int8" and int8.refusal(folder, made, names, converter.load())
     made.write(folder)
-    if refusal:
+    if refused:
         print(
-            f"nlpcli: {model.spec.name}: int8 would change its answers ({refusal}); using float32",
+            f"nlpcli: {model.spec.name}: int8 would change its answers ({refused}); using float32",
             file=sys.stderr,
         )
         shutil.rmtree(folder)
         folder.mkdir()
-        (folder / REFUSED).write_text(json.dumps({"int8": refusal}) + "\n")
+        (folder / REFUSED).write_text(json.dumps({"int8": refused}) + "\n")
 
 
 def _converter(folder: str) -> Any:
@@ -144,7 +125,8 @@ def _converter(folder: str) -> Any:
 
             options["dtype"] = torch.float32
             options["local_files_only"] = options["use_safetensors"] = True
-            self.model = model_class.from_pretrained(path, **options).eval()
+            self.load = lambda: model_class.from_pretrained(path, **options).eval()
+            self.model = self.load()
             # The loaders for BART, mBART and Pegasus read these two from the configuration,
             # where transformers 5 no longer keeps them.
             encoder = self.model.get_encoder()
@@ -220,73 +202,3 @@ def _finish(folder: Path, made: recipe.Recipe, tokenizer: Any) -> None:
         # mBART-50's tokenizer has no such token, and CTranslate2 does not load a null.
         config["bos_token"] = config["bos_token"] or made.start
         file.write_text(json.dumps(config, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def _check(folder: Path, made: recipe.Recipe, names: Sequence[str], model: Any) -> str | None:
-    """Why the int8 model in `folder` is not to be used; None where it is."""
-    changes: list[float] = []
-    agreeing = 0
-    for before, after, best in _compare(folder, made, names, model):
-        changes += [abs(x - y) for x, y in zip(before, after, strict=True)]
-        agreeing += sum(best)
-    if not changes:
-        return None
-    change, agreement = sum(changes) / len(changes), agreeing / len(changes)
-    if change <= GREATEST_CHANGE and agreement >= SMALLEST_AGREEMENT:
-        return None
-    return f"log-probability off by {change:.2f} a token, {agreement:.0%} of tokens agree"
-
-
-def _compare(
-    folder: Path, made: recipe.Recipe, names: Sequence[str], model: Any
-) -> Iterator[tuple[list[float], list[float], list[bool]]]:
-    """For each sentence the log-probabilities of the int8 model's greedy output in float32 and in
-    int8, and whether float32 likes each token best."""
-    import ctranslate2
-    import torch
-
-    tokenization = tokenize.load(folder, made, names)
-    translator = ctranslate2.Translator(str(folder), compute_type="int8")
-    ids = {name: index for index, name in enumerate(names)}
-    unknown = ids[made.unknown]
-    request = Request("", *_any_languages(made, names))
-    around = recipe.frame(made, ids, request)
-    encoded = tokenization.encode([around.text + text for text in CHECK_SENTENCES])
-    sources = [[*around.before, *tokens, *around.after] for tokens in encoded]
-    first = [list(around.first)] * len(sources)
-    outputs = [
-        result.hypotheses[0]
-        for result in translator.translate_batch(
-            sources, first, beam_size=1, max_decoding_length=CHECK_TOKENS, max_input_length=0
-        )
-    ]
-    scored = translator.score_batch(sources, outputs, max_input_length=0)
-    skip = len(around.first)
-    for source, output, result in zip(sources, outputs, scored, strict=True):
-        target = [ids[made.start], *(ids[token] for token in output), ids[made.end]]
-        with torch.inference_mode():
-            logits = model(
-                input_ids=torch.tensor([[ids.get(token, unknown) for token in source]]),
-                decoder_input_ids=torch.tensor([target[:-1]]),
-            ).logits[0].clone()
-        if made.architecture == "marian":
-            logits[:, ids["<pad>"]] = -torch.inf
-        chosen = torch.tensor(target[1:])
-        exact = logits.log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
-        best = (logits.argmax(-1) == chosen).tolist()
-        # The last is an end token that the output may not have reached.
-        yield exact[skip:-1], result.log_probs[skip : len(output)], best[skip:-1]
-
-
-def _any_languages(made: recipe.Recipe, names: Sequence[str]) -> tuple[str | None, str | None]:
-    """Languages for the check, as the model allows: English to whatever it knows first."""
-    known = set(names)
-    for target in ("fr", "de", "es", "pt", "ru", "zh", "en"):
-        try:
-            recipe.frame(made, known, Request("", "en", target))
-            return "en", target
-        except UsageError:
-            continue
-        except NlpcliError:
-            break
-    return None, None

@@ -51,7 +51,6 @@ class CTranslate2:
         self._suppressed = [
             list(tokens) for tokens in self._recipe.suppressed if self._names.issuperset(tokens)
         ]
-        self._frames: dict[tuple[str | None, str | None], recipe.Frame] = {}
         self._translators: dict[bool, Any] = {}
         self.window = self._recipe.window
 
@@ -61,38 +60,20 @@ class CTranslate2:
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
         """Raises UsageError for a language that the model lacks, DataError for a text longer than
         its positions, DeviceError where memory does not suffice."""
-        if not requests:
-            return []
         search = recipe.search(self._recipe, decoding)
-        frames = [self._frame(request) for request in requests]
-        sources, first = self._sources(requests, frames)
-        found = self._translate(sources, first, search, decoding)
-        return [
-            self._result(result, len(frame.first), search, decoding)
-            for result, frame in zip(found, frames, strict=True)
-        ]
+        sources, frames = tokenize.sources(requests, self._recipe, self._tokenization, self._names)
+        results = [Result((Hypothesis("", 0.0 if decoding.scores else None),))] * len(sources)
+        asked = [index for index, tokens in enumerate(sources) if tokens]
+        if asked:
+            first = [list(frames[index].first) for index in asked] if self._recipe.first else None
+            found = self._translate([sources[i] for i in asked], first, search, decoding)
+            for index, result in zip(asked, found, strict=True):
+                skip = len(frames[index].first)
+                results[index] = self._result(result, skip, search, decoding)
+        return results
 
     def close(self) -> None:
         self._translators.clear()
-
-    def _frame(self, request: Request) -> recipe.Frame:
-        key = request.source, request.target
-        if key not in self._frames:
-            self._frames[key] = recipe.frame(self._recipe, self._names, request)
-        return self._frames[key]
-
-    def _sources(
-        self, requests: Sequence[Request], frames: Sequence[recipe.Frame]
-    ) -> tuple[list[list[str]], list[list[str]] | None]:
-        texts = [f.text + request.text for request, f in zip(requests, frames, strict=True)]
-        sources = [
-            [*frame.before, *tokens, *frame.after]
-            for tokens, frame in zip(self._tokenization.encode(texts), frames, strict=True)
-        ]
-        recipe.check_length(max(map(len, sources)), self._recipe)
-        if not self._recipe.first:
-            return sources, None
-        return sources, [list(frame.first) for frame in frames]
 
     def _translate(
         self,
@@ -131,22 +112,20 @@ class CTranslate2:
             ) from error
         return results
 
-    def _result(
-        self, found: Any, skip: int, search: recipe.Search, decoding: Decoding
-    ) -> Result:
+    def _result(self, found: Any, skip: int, search: recipe.Search, decoding: Decoding) -> Result:
         hypotheses: list[list[str]] = found.hypotheses
         scores: list[float] = found.scores or [0.0] * len(hypotheses)
-        end, penalty = self._recipe.end, search.length_penalty
+        penalty = search.length_penalty
         ranked = []
         for tokens, score in zip(hypotheses, scores, strict=True):
             total = score * len(tokens) ** penalty
-            cut_off = self._recipe.end_forced and tokens[-1] != end
+            cut_off = self._recipe.end_forced and tokens[-1] != self._recipe.end
             ranked.append((total / (len(tokens) + cut_off) ** penalty, total, tokens))
         ranked.sort(key=lambda item: -item[0])
         made = []
         for _, total, tokens in ranked[: search.nbest]:
             count = len(tokens) - skip
-            text = self._tokenization.decode(tokens[skip:-1] if tokens[-1] == end else tokens[skip:])
+            text = self._tokenization.decode(tokens[skip:])
             made.append(Hypothesis(text, total / max(count, 1) if decoding.scores else None, count))
         return Result(tuple(made))
 

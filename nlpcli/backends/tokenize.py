@@ -7,11 +7,12 @@ text (those are the frame's), and its text for given tokens, special tokens left
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from nlpcli.backends.recipe import Recipe
+from nlpcli.backends import Request
+from nlpcli.backends.recipe import Frame, Recipe, check_length, frame
 
 TOKENIZER, SOURCE_MODEL = "tokenizer.json", "source.spm"
 
@@ -31,6 +32,30 @@ def load(folder: Path, recipe: Recipe, names: Sequence[str]) -> Tokenization:
     from tokenizers import Tokenizer
 
     return Fast(Tokenizer.from_file(str(folder / TOKENIZER)), recipe, names)
+
+
+def sources(
+    requests: Sequence[Request], recipe: Recipe, tokenization: Tokenization, names: Collection[str]
+) -> tuple[list[list[str]], list[Frame]]:
+    """For each request its source tokens in their frame, and the frame.
+
+    No tokens at all stand for a text without any: its output is empty, and no model is asked.
+    Raises UsageError for a language that the model lacks, DataError for a text that is too long.
+    """
+    known: dict[tuple[str | None, str | None], Frame] = {}
+    frames = []
+    for request in requests:
+        languages = request.source, request.target
+        if languages not in known:
+            known[languages] = frame(recipe, names, request)
+        frames.append(known[languages])
+    texts = [around.text + request.text for request, around in zip(requests, frames, strict=True)]
+    found = []
+    for request, tokens, around in zip(requests, tokenization.encode(texts), frames, strict=True):
+        blank = not tokens or not request.text.strip()
+        found.append([] if blank else [*around.before, *tokens, *around.after])
+    check_length(max(map(len, found), default=0), recipe)
+    return found, frames
 
 
 def of_tokenizer(tokenizer: Any, recipe: Recipe, names: Sequence[str]) -> Tokenization:

@@ -66,20 +66,12 @@ class Torch:
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
         """Raises UsageError for a language that the model lacks, DataError for a text longer than
         its positions, DeviceError where memory does not suffice."""
-        if not requests:
-            return []
         search = recipe.search(self._recipe, decoding)
-        frames = [recipe.frame(self._recipe, self._ids, request) for request in requests]
-        texts = [f.text + request.text for request, f in zip(requests, frames, strict=True)]
-        sources = [
-            [*frame.before, *tokens, *frame.after]
-            for tokens, frame in zip(self._tokenization.encode(texts), frames, strict=True)
-        ]
-        recipe.check_length(max(map(len, sources)), self._recipe)
-        results: list[Result | None] = [None] * len(requests)
+        sources, frames = tokenize.sources(requests, self._recipe, self._tokenization, self._ids)
+        results = [Result((Hypothesis("", 0.0 if decoding.scores else None),))] * len(sources)
         # `generate` forces one first token on a whole batch, so each target has its own batches.
         for first in dict.fromkeys(frame.first for frame in frames):
-            members = [index for index, frame in enumerate(frames) if frame.first == first]
+            members = [i for i, tokens in enumerate(sources) if tokens and frames[i].first == first]
             lengths = [len(sources[index]) for index in members]
             budget = 0 if decoding.batch_size else self._budget // search.beam
             for batch in by_length(lengths, batch_size=decoding.batch_size, budget=budget):
@@ -87,7 +79,7 @@ class Torch:
                 found = self._generate([sources[i] for i in chosen], first, search, decoding.scores)
                 for index, result in zip(chosen, found, strict=True):
                     results[index] = result
-        return [result for result in results if result is not None]
+        return results
 
     def close(self) -> None:
         del self._model

@@ -104,7 +104,9 @@ def ours_and_theirs(folder: Path, threads: int, count: int) -> dict[str, float]:
     sample = texts(count)
     requests = [Request(text) for text in sample]
     ours.run(requests[:8], Decoding())
-    tokens, _ = ours._sources(requests, [ours._frame(request) for request in requests])
+    tokens = [
+        [*encoded, "</s>"] for encoded in ours._tokenization.encode([r.text for r in requests])
+    ]
     options = {
         "beam_size": BEAM, "max_input_length": 0,
         "max_decoding_length": OUTPUT, "min_decoding_length": OUTPUT,
@@ -192,7 +194,9 @@ def report(rates: dict[str, float], threads: int) -> None:
 
     packages = ("ctranslate2", "torch", "transformers")
     print(platform.processor() or platform.machine(), f"{threads} threads", sep=", ")
-    print(", ".join(f"{name} {version(name)}" for name in packages), "Python", sys.version.split()[0])
+    print(
+        ", ".join(f"{name} {version(name)}" for name in packages), "Python", sys.version.split()[0]
+    )
     targets = {"translate_batch": 0.95, "generate, batch 32": 4.0, "generate, batch 1": 12.0}
     for name, rate in rates.items():
         line = f"{name:22} {rate:7.2f} sentences/s"

@@ -1,0 +1,47 @@
+"""Tiny models, each built and converted once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny_models
+
+from nlpcli.registry import LocalModel, ModelSpec
+
+VARIANTS: dict[str, Callable[[Path], Path]] = {
+    **tiny_models.FAMILIES,
+    "madlad": lambda folder: tiny_models.t5(folder, madlad=True),
+    "many-targets": lambda folder: tiny_models.marian(folder, targets=("por", "deu")),
+}
+
+
+def local(name: str, folder: Path) -> LocalModel:
+    return LocalModel(ModelSpec(name, ("translate",), "transformers", ()), folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LocalModel]:
+    """The tiny model of a family by name, built when first asked for."""
+    root = tmp_path_factory.mktemp("tiny")
+
+    def build(name: str) -> LocalModel:
+        folder = root / name
+        if not folder.exists():
+            VARIANTS[name](folder)
+        return local(name, folder)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def _conversions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("conversions")
+
+
+@pytest.fixture
+def shared_cache(_conversions: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder that the tests share, so that each model is converted once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(_conversions))
+    return _conversions
