@@ -11,8 +11,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlpcli.errors import DataError, UsageError, did_you_mean
 from nlpcli.streams import COMPRESSED, STDIN, blocks, lines
@@ -29,8 +28,7 @@ _CSV_FIELD_LIMIT = 1 << 24
 _Row = tuple[int, list[str], str]
 
 
-@dataclass(slots=True)
-class Record:
+class Record(NamedTuple):
     """One record: `text` is the field to work on; `line` (1-based) is where it begins in `file`.
 
     `raw` keeps a JSONL object's own text and `row` a CSV or TSV row with its `columns`, so that
@@ -135,15 +133,15 @@ class Reader:
             return _bad(record, f"not valid JSON: {what} at column {error.colno}")
         if not isinstance(value, dict):
             return _bad(record, f"not a JSON object but {_json_type(value)}")
-        record.raw = raw
         text = value.get(self.field)
+        record = Record(name, number, text if isinstance(text, str) else "", raw)
         if not isinstance(text, str):
             if self.field not in value:
                 return _bad(record, _no_field(self.field, list(value)))
             return _bad(record, f'field "{self.field}" is not text but {_json_type(text)}')
         if not text.isascii() and re.search(_SURROGATE, text):
-            return _bad(record, f'field "{self.field}" holds half a surrogate pair')
-        record.text = text
+            what = f'field "{self.field}" holds half a surrogate pair'
+            return Record(name, number, raw=raw, error=what)
         return record
 
     def _tabular(self, name: str, rows: Iterable[list[_Row]]) -> Iterator[list[Record]]:
@@ -160,13 +158,13 @@ class Reader:
                     position = _column(columns, self.field, f"{name}:{line}")
                     self.columns = self.columns or columns
                     continue
-                record = Record(name, line, row=row, columns=columns, error=error)
+                text = ""
                 if not error and len(row) == len(columns):
-                    record.text = row[position]
+                    text = row[position]
                 elif not error:
                     fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
-                    record.error = f"{fields} where the header names {len(columns)}"
-                records.append(record)
+                    error = f"{fields} where the header names {len(columns)}"
+                records.append(Record(name, line, text, "", row, columns, error))
             if records:
                 yield records
 
@@ -284,8 +282,7 @@ def _text_record(name: str, number: int, line: bytes) -> Record:
 
 
 def _bad(record: Record, error: str) -> Record:
-    record.error = error
-    return record
+    return record._replace(error=error)
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:

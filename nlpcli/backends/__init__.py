@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -25,8 +24,7 @@ class Request(NamedTuple):
     target: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decoding:
+class Decoding(NamedTuple):
     """How to search for the output; the same for every request of one `run`.
 
     `beam` None means the model's own default; `batch_size` 0 means a token budget that suits

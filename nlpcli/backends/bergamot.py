@@ -42,7 +42,7 @@ class Bergamot:
         return [Result((Hypothesis(translate(request.text)),)) for request in requests]
 
     def close(self) -> None:
-        del self._translator
+        """Nothing to do: the memory goes with the object, or with the process."""
 
 
 def _one(folder: Path, *patterns: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from nlpcli.backends import Backend, Decoding, Request, Result
 
@@ -23,7 +22,7 @@ class Pivot:
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
         inward = [request._replace(target=self._via) for request in requests]
-        between = self._first.run(inward, replace(decoding, nbest=1, scores=False))
+        between = self._first.run(inward, decoding._replace(nbest=1, scores=False))
         outward = [
             Request(middle.text, self._via, request.target)
             for request, middle in zip(requests, between, strict=True)

@@ -53,6 +53,7 @@ def infer(given: Shared, plan: Callable[[list[str]], Plan]) -> None:
     name, jobs = choose(given.runner, job, given.jobs)
     if given.verbose:
         _explain(made, job, f"{name}, {jobs} processes" if jobs > 1 else name)
+    gc.freeze()
     gc.enable()
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
     with Output(given.output) as output, make(name, job, jobs) as runner, Progress(given) as bar:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from nlpcli.errors import DataError
 from nlpcli.records import Record
@@ -13,13 +12,13 @@ from nlpcli.writing import Writer
 ON_ERROR = ("fail", "skip", "null")
 
 
-@dataclass(slots=True)
 class Summary:
     """What a run did: records written, records that failed, and warnings by their text."""
 
-    written: int = 0
-    failed: int = 0
-    warnings: dict[str, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.written = 0
+        self.failed = 0
+        self.warnings: dict[str, int] = {}
 
 
 def run(

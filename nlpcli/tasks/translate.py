@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -23,8 +22,7 @@ class _Output(NamedTuple):
     warning: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Translate:
+class Translate(NamedTuple):
     """From `source` to `target` (BCP 47 tags). `field` names the field that is added.
 
     A sentence whose translation falls into a loop is tried again with repeated 4-grams forbidden,
@@ -67,7 +65,7 @@ class Translate:
         ]
 
     def _repair(self, request: Request, looping: Result, backend: Backend) -> _Output:
-        strict = replace(self.decoding, no_repeat_ngram=4)
+        strict = self.decoding._replace(no_repeat_ngram=4)
         result = backend.run([request], strict)[0]
         if not loops(result.text, request.text):
             return _Output(result)
