@@ -6,6 +6,7 @@ NLLB-200, M2M100 and mBART-50 for their codes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -221,14 +222,18 @@ def tokens(naming: str, tag: str) -> list[str]:
     """
     language = find(tag)
     exact = tag.replace("-", "_")
-    codes = [exact, tag]
+    # Only what looks like the family's codes: a bare `en` is an ordinary piece in a vocabulary.
     if naming == "nllb":
+        codes = [exact] if re.fullmatch(r"[a-z]{3}_[A-Z][a-z]{3}", exact) else []
         codes += [language.nllb] if language else []
     elif naming == "mbart":
+        codes = [exact] if re.fullmatch(r"[a-z]{2}_[A-Z]{2}", exact) else []
         codes += [language.mbart] if language else []
         # Its one Chinese serves both scripts.
         codes += ["zh_CN"] if language and language.tag == "zh-Hant" else []
-    elif language:
+    else:
+        codes = [exact, tag]
+    if language and naming not in ("nllb", "mbart"):
         three = language.nllb.partition("_")[0]
         base = language.tag.partition("-")[0]
         if naming == "marian":

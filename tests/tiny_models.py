@@ -10,17 +10,19 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WORDS = """
-    the a of in on and old new small river house bridge train letter garden winter market
+WORDS = re.findall(
+    r"\S+",
+    """the a of in on and old new small river house bridge train letter garden winter market
     teacher doctor child engine window answer question walks reads writes sees finds opens
     carries remembers quickly slowly today tomorrow never always three seven twelve 1984 42
     coração manhã pão água São über Straße größer naïve façade señor niño été garçon
-    дом река мост письмо зима рынок 日本 東京 学校 電車 今日 नमस्ते
-""".split()
+    дом река мост письмо зима рынок 日本 東京 学校 電車 今日 नमस्ते""",
+)
 
 LANGUAGES_NLLB = ["eng_Latn", "por_Latn", "deu_Latn", "fra_Latn", "jpn_Jpan", "rus_Cyrl"]
 
@@ -199,7 +201,7 @@ def nllb(folder: Path, *, seed: int = 3) -> Path:
     return _save(made, folder, eos=2, seed=seed, max_length=40)
 
 
-def t5(folder: Path, *, seed: int = 4, madlad: bool = False) -> Path:
+def t5(folder: Path, *, seed: int = 21, madlad: bool = False) -> Path:
     """A T5 of the 1.1 kind (gated, untied); `madlad` gives its vocabulary <2xx> tokens."""
     from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
 

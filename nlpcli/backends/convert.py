@@ -93,7 +93,14 @@ def _make(model: LocalModel, dtype: str, folder: Path) -> None:
         try:
             converter = _converter(str(model.folder))
             converter.convert(str(folder), quantization=dtype)
-        except (ValueError, NotImplementedError, KeyError, AttributeError, ImportError) as error:
+        except (
+            ValueError,
+            LookupError,
+            AttributeError,
+            ImportError,
+            OSError,
+            RuntimeError,
+        ) as error:
             raise ModelError(
                 f"CTranslate2 cannot use {model.spec.name}: {str(error).strip().splitlines()[0]}",
                 "use --backend torch",
@@ -125,7 +132,7 @@ def _converter(folder: str) -> Any:
 
             options["dtype"] = torch.float32
             options["local_files_only"] = options["use_safetensors"] = True
-            self.load = lambda: model_class.from_pretrained(path, **options).eval()
+            self._again = model_class, path, options
             self.model = self.load()
             # The loaders for BART, mBART and Pegasus read these two from the configuration,
             # where transformers 5 no longer keeps them.
@@ -138,6 +145,10 @@ def _converter(folder: str) -> Any:
                 scaled = getattr(self.model.config, "scale_decoder_outputs", False)
                 self.model.config.tie_word_embeddings = scaled
             return self.model
+
+        def load(self) -> Any:
+            model_class, path, options = self._again
+            return model_class.from_pretrained(path, **options).eval()
 
         def load_tokenizer(self, tokenizer_class: Any, path: str, **options: Any) -> Any:
             self.tokenizer = tokenizer_class.from_pretrained(path, local_files_only=True, **options)

@@ -6,7 +6,8 @@ early_stopping=True. Where a model's generation_config.json says otherwise (opus
 torch backend is told the same, so that both give the same answer; transformers' own default may
 search a little longer there and find another output for a few sentences. Tokens that are ruled
 out (by a least length, no-repeat n-grams, bad words) leave the remaining probabilities summing to
-one, as with transformers' renormalize_logits=True.
+one, as with transformers' renormalize_logits=True. Where the end token is forced (opus-mt, BART,
+Pegasus), an output cut off at its greatest length may differ from torch's in rare cases.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
 from nlpcli.registry import LocalModel
 
-_BATCH_TOKENS = {"cpu": 1024, "cuda": 8192}
+_BATCH_TOKENS = {"cpu": 512, "cuda": 8192}
 
 
 class CTranslate2:

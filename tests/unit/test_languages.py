@@ -91,6 +91,11 @@ def test_nllb_codes_exist() -> None:
     assert ours <= set(FAIRSEQ_LANGUAGE_CODES)
 
 
+def test_pieces_are_not_taken_for_languages() -> None:
+    assert languages.tokens("nllb", "en") == ["eng_Latn"]
+    assert languages.tokens("mbart", "en") == ["en_XX"]
+
+
 def test_messages() -> None:
     assert languages.describe("pt-BR") == "Portuguese (pt-BR)"
     assert languages.describe("tlh") == "the language tlh"

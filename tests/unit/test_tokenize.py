@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any
 
 import pytest
-import tiny_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tiny_models
 from nlpcli.backends import recipe, tokenize
 from nlpcli.backends.convert import convert, quiet, token_names
 from nlpcli.registry import LocalModel
