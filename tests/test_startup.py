@@ -66,4 +66,4 @@ def test_one_line_imports_only_its_engine() -> None:
     assert heavy(modules) == set()
     unneeded = {"rich", "tomllib", "multiprocessing", "csv", "ctypes", "secrets"}
     assert modules & (unneeded | {"filelock", "zstandard", "gzip"}) == set()
-    assert {"fxtranslate", "sentencex", "fasttext_pybind"} <= modules
+    assert {"fxtranslate", "sentencex", "pycld2"} <= modules

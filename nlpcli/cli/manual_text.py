@@ -182,12 +182,11 @@ where the target writes none, a single space is left out.
 
 Languages are BCP 47 tags: `pt`, `pt-BR`, `zh-Hant`. With `--from auto` a model named by `-m` that
 has one direction settles the language. Otherwise the first 2,000 characters of what was read first
-do, by fastText's model of 176 languages, and it is the same for the whole run.
+do, by Chromium's language detector (CLD2), and it is the same for the whole run.
 
-A text too short or too mixed to tell (a probability below one half) is taken for a likely language
-that has a built-in model to the target, else for English, or towards English for the likeliest of
-all; that it is a guess is said on standard error. A text in the target language is an error.
-`--from` settles it in every case.
+A text too short or too mixed to tell is taken for English, or towards English for the language of
+a built-in model; where that looks wrong it is said on standard error. A text that is in the target
+language is an error. `--from` settles it in every case.
 
 # MODELS
 

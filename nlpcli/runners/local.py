@@ -24,7 +24,6 @@ class Local:
     def __exit__(self, *error: object) -> None:
         if self._backend is not None:
             self._backend.close()
-            self._backend = None
 
     def answer(self, texts: Sequence[str]) -> list[Answer]:
         """One answer for each text."""
