@@ -31,7 +31,7 @@ LEAVES = {
     "fxtranslate": {"backends", "store"},
     "sentencepiece": {"backends"},
     "tokenizers": {"backends"},
-    "huggingface_hub": {"store"},
+    "huggingface_hub": {"store", "backends"},
     "safetensors": {"store", "backends"},
     "numpy": {"backends", "store"},
 }

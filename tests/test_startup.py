@@ -26,7 +26,14 @@ HEAVY = {
     "asyncio",
 }
 # The modules of our own that each start may import.
-VERSION = {"nlpcli", "nlpcli.__main__", "nlpcli.cli", "nlpcli.errors", "nlpcli.cli.config", "nlpcli.settings"}
+VERSION = {
+    "nlpcli",
+    "nlpcli.__main__",
+    "nlpcli.cli",
+    "nlpcli.errors",
+    "nlpcli.cli.config",
+    "nlpcli.settings",
+}
 
 
 def imported(*arguments: str, stdin: str = "") -> set[str]:
