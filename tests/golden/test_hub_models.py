@@ -94,8 +94,9 @@ def test_another_pair_from_firefox_and_a_pivot_through_english(
     monkeypatch.setenv("XDG_CACHE_HOME", str(own))
     folder = weights / "nlpcli" / "models" / "bergamot-en-pt"
     files = {
-        f"{kind}.ende.bin": next(folder.glob(f"{kind}*")).read_bytes()
+        f"{kind}.ende{file.suffix}": file.read_bytes()
         for kind in ("model", "vocab", "lex")
+        for file in folder.glob(f"{kind}*")
     }
     with records_server.serving() as settings:
         settings.offer("en", "de", files)
