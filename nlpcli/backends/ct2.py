@@ -23,7 +23,8 @@ from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
 from nlpcli.registry import LocalModel
 
-_BATCH_TOKENS = {"cpu": 512, "cuda": 8192}
+# Padded source tokens of a batch at most. On a CPU some 16 sentences make the best one.
+_BATCH_TOKENS = {"cpu": 384, "cuda": 8192}
 
 
 class CTranslate2:
@@ -49,10 +50,11 @@ class CTranslate2:
         self._tokenization = tokenize.load(folder, self._recipe, names)
         self._folder = str(folder)
         self._device = device
+        self._workers = device.threads if device.kind == "cpu" else 1
         self._suppressed = [
             list(tokens) for tokens in self._recipe.suppressed if self._names.issuperset(tokens)
         ]
-        self._translators: dict[bool, Any] = {}
+        self._translator = self._load()
         self.window = self._recipe.window
 
     def measure(self, text: str) -> int:
@@ -74,7 +76,30 @@ class CTranslate2:
         return results
 
     def close(self) -> None:
-        self._translators.clear()
+        self._translator.unload_model()
+
+    def _load(self) -> Any:
+        # One thread for each of several batches, even for a single sentence: splitting a matrix
+        # product between threads costs more than it gains (0.33 s against 0.56 s for a sentence
+        # of a Marian-base model on 2 cores).
+        try:
+            return ctranslate2.Translator(
+                self._folder,
+                device=self._device.kind,
+                device_index=self._device.index,
+                compute_type=_computed(self._recipe.dtype, self._device),
+                inter_threads=self._workers,
+                intra_threads=1,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(f"CTranslate2 on {self._device}: {error}") from error
+
+    def _batch_tokens(self, sources: list[list[str]]) -> int:
+        """The size of batches that keeps all workers busy to the end."""
+        lengths = [len(tokens) for tokens in sources]
+        total, longest = sum(lengths), max(lengths)
+        rounds = -(-total // (self._workers * _BATCH_TOKENS[self._device.kind]))
+        return longest + total // (self._workers * rounds)
 
     def _translate(
         self,
@@ -86,10 +111,10 @@ class CTranslate2:
         forced = self._recipe.end_forced
         sized = decoding.batch_size
         try:
-            results: list[Any] = self._translator(len(sources)).translate_batch(
+            results: list[Any] = self._translator.translate_batch(
                 sources,
                 first,
-                max_batch_size=sized or _BATCH_TOKENS[self._device.kind],
+                max_batch_size=sized or self._batch_tokens(sources),
                 batch_type="examples" if sized else "tokens",
                 max_input_length=0,
                 beam_size=search.beam,
@@ -129,25 +154,6 @@ class CTranslate2:
             text = self._tokenization.decode(tokens[skip:])
             made.append(Hypothesis(text, total / max(count, 1) if decoding.scores else None, count))
         return Result(tuple(made))
-
-    def _translator(self, count: int) -> Any:
-        """One made for a single sentence or one for many, loaded when first needed."""
-        threads = self._device.threads
-        single = count == 1 and threads > 1 and self._device.kind == "cpu"
-        if single not in self._translators:
-            inter, intra = (1, threads) if single else (threads, 1)
-            try:
-                self._translators[single] = ctranslate2.Translator(
-                    self._folder,
-                    device=self._device.kind,
-                    device_index=self._device.index,
-                    compute_type=_computed(self._recipe.dtype, self._device),
-                    inter_threads=inter if self._device.kind == "cpu" else 1,
-                    intra_threads=intra,
-                )
-            except (RuntimeError, ValueError) as error:
-                raise DeviceError(f"CTranslate2 on {self._device}: {error}") from error
-        return self._translators[single]
 
 
 def _stored(device: Device) -> str:

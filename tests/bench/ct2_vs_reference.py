@@ -132,7 +132,7 @@ def ours_and_theirs(folder: Path, threads: int, count: int) -> dict[str, float]:
     translator = ctranslate2.Translator(
         ours._folder, compute_type="int8", inter_threads=inter, intra_threads=threads // inter
     )
-    rates: dict[str, list[float]] = {"ours": [], "translate_batch": []}
+    rates: dict[str, list[float]] = {"ours": [], "translate_batch": [trial[best]]}
     for _ in range(3):
         rates["translate_batch"].append(clock(lambda: theirs(translator, size, kind), count))
         rates["ours"].append(clock(lambda: ours.run(requests, Decoding()), count))
@@ -146,7 +146,9 @@ def generate(folder: Path, threads: int, batch: int, count: int) -> dict[str, fl
     """transformers in float32, from texts."""
     import torch
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     torch.set_num_threads(threads)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
@@ -183,7 +185,7 @@ def main() -> None:
         for part in ("ct2", "32", "1"):
             command = [sys.executable, __file__, "--part", part, str(folder)]
             command += ["--sentences", str(arguments.sentences)]
-            environment = os.environ | {"XDG_CACHE_HOME": home}
+            environment = os.environ | {"XDG_CACHE_HOME": home, "PYTHONWARNINGS": "ignore"}
             done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
             rates |= json.loads(done.stdout.splitlines()[-1])
     report(rates, threads)
@@ -193,10 +195,8 @@ def report(rates: dict[str, float], threads: int) -> None:
     from importlib.metadata import version
 
     packages = ("ctranslate2", "torch", "transformers")
-    print(platform.processor() or platform.machine(), f"{threads} threads", sep=", ")
-    print(
-        ", ".join(f"{name} {version(name)}" for name in packages), "Python", sys.version.split()[0]
-    )
+    print(f"{cpu_device().name or platform.machine()}, {threads} threads")
+    print(f"Python {platform.python_version()},", *(f"{name} {version(name)}" for name in packages))
     targets = {"translate_batch": 0.95, "generate, batch 32": 4.0, "generate, batch 1": 12.0}
     for name, rate in rates.items():
         line = f"{name:22} {rate:7.2f} sentences/s"
