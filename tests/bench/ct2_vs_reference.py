@@ -194,9 +194,11 @@ def main() -> None:
 def report(rates: dict[str, float], threads: int) -> None:
     from importlib.metadata import version
 
+    from nlpcli.device import cpu_device
+
     packages = ("ctranslate2", "torch", "transformers")
     print(f"{cpu_device().name or platform.machine()}, {threads} threads")
-    print(f"Python {platform.python_version()},", *(f"{name} {version(name)}" for name in packages))
+    print(*(f"{name} {version(name)}" for name in packages), f"Python {platform.python_version()}")
     targets = {"translate_batch": 0.95, "generate, batch 32": 4.0, "generate, batch 1": 12.0}
     for name, rate in rates.items():
         line = f"{name:22} {rate:7.2f} sentences/s"

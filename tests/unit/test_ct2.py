@@ -178,12 +178,14 @@ def test_a_converted_folder_runs_as_it_is(tiny: Build, shared_cache: Any, tmp_pa
 
 def test_runs_without_torch(tiny: Build, shared_cache: Any) -> None:
     for name in ("marian", "nllb"):
-        folder = convert(tiny(name), "float32")
+        folder = tiny(name).folder
+        convert(tiny(name), "float32")
         code = (
             "import sys; from pathlib import Path\n"
             "from nlpcli.backends import Decoding, Request, load\n"
             "from nlpcli.device import Device; from nlpcli.registry import *\n"
-            f"model = LocalModel(ModelSpec('x', (), 'ct2', ()), Path({str(folder)!r}))\n"
+            f"spec = ModelSpec({name!r}, (), 'transformers', ())\n"
+            f"model = LocalModel(spec, Path({str(folder)!r}))\n"
             "ct2 = load('ct2', model, Device('cpu'))\n"
             "print(ct2.run([Request('The house.', 'en', 'pt')], Decoding(scores=True)))\n"
             "print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
