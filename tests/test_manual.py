@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-import nlpcli.cli
 from command import COMMAND, run
 from nlpcli.cli.manual import files
 from nlpcli.cli.manual_text import PAGES
 
-ROOT = Path(nlpcli.cli.__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 MADE = files()
 MAN = sorted(name for name in MADE if name.startswith("man/"))
 BESIDE_THE_MARGIN = 80 - 14

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import nlpcli
 from command import COMMAND, run
 from terminal import Terminal
 
-SCRIPTS = Path(nlpcli.__file__).parents[1] / "completions"
+SCRIPTS = Path(__file__).parents[2] / "completions"
 Complete = Callable[[str], list[str]]
 
 # What is typed, and the words it becomes; the candidates where there are several.
