@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     DEVICE = 5
     SCORE = 6
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXIT_MEANINGS = {
@@ -27,7 +28,8 @@ EXIT_MEANINGS = {
     ExitCode.DATA: "Bad input data.",
     ExitCode.DEVICE: "Device or memory: none such, or not enough.",
     ExitCode.SCORE: "A score asked for with --fail-under was missed.",
-    ExitCode.INTERRUPTED: "Interrupted.",
+    ExitCode.INTERRUPTED: "Interrupted by Ctrl-C (SIGINT).",
+    ExitCode.TERMINATED: "Terminated (SIGTERM).",
 }
 
 
@@ -40,6 +42,10 @@ class NlpcliError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class Terminated(BaseException):
+    """SIGTERM came: as with Ctrl-C, what is open is closed and nothing half-written stays."""
 
 
 class UsageError(NlpcliError):

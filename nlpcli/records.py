@@ -17,7 +17,7 @@ from nlpcli.errors import DataError, UsageError, did_you_mean
 from nlpcli.streams import COMPRESSED, STDIN, blocks, lines
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
-_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 _SURROGATE = "[\ud800-\udfff]"
 _NAMES_SHOWN = 20
 
@@ -112,7 +112,7 @@ class Reader:
 
     def _records(self, name: str, format: str, source: Iterable[bytes]) -> Iterator[list[Record]]:
         if format == "text":
-            return _by_line(name, source, _text_record)
+            return _by_line(name, source, text_record)
         if format == "jsonl":
             return _by_line(name, source, self._json_record)
         return self._tabular(name, _csv_rows(source) if format == "csv" else _tsv_rows(source))
@@ -274,7 +274,8 @@ def _loads(raw: str) -> Any:
         return json.loads(raw, parse_int=float)
 
 
-def _text_record(name: str, number: int, line: bytes) -> Record:
+def text_record(name: str, number: int, line: bytes) -> Record:
+    """A line of text as a record; a bad one where it is not UTF-8."""
     try:
         return Record(name, number, line.decode())
     except UnicodeDecodeError as error:

@@ -39,7 +39,7 @@ def read_config(path: Path | None = None) -> dict[str, Any]:
     path = path or config_file()
     try:
         text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

@@ -27,6 +27,7 @@ _COMMA = r"[ \t\r\n]*,?[ \t\r\n]*"
 _ESCAPED_ASCII = r"\\u00[2-7]"
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _EARLY = 1000
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 # Only where a value ends matters here, so numbers of any size and form stay text.
@@ -61,13 +62,13 @@ class Output:
         # Opened by the name given: what /dev/fd/N points to need not have a path of its own.
         if os.path.exists(self._name):
             if not stat.S_ISREG(os.stat(self._name).st_mode):
-                return os.open(self._name, os.O_WRONLY)
+                return os.open(self._name, os.O_WRONLY | _BINARY)
             if not os.access(self._name, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self._target = os.path.realpath(self._name)
         folder, name = os.path.split(self._target)
         part = os.path.join(folder, f".{name[:40]}.{os.urandom(4).hex()}.part")
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         self._part = part
         return file
 
@@ -131,11 +132,11 @@ class Output:
 
 def _compressor(path: str) -> Any:
     """An object with compress(bytes) and flush(), or None for a file that is not compressed."""
-    if path.endswith(".gz"):
+    if path.lower().endswith(".gz"):
         import zlib
 
         return zlib.compressobj(6, zlib.DEFLATED, 31)
-    if path.endswith(".zst"):
+    if path.lower().endswith(".zst"):
         import zstandard
 
         return zstandard.ZstdCompressor(write_checksum=True).compressobj()
@@ -252,7 +253,11 @@ def _cell(value: Any) -> str:
 def _own(record: Record, field: str) -> dict[str, str]:
     """The record's own fields as the cells of a table."""
     if record.row is not None:
-        return dict(zip(record.columns, record.row, strict=False))
+        cells = dict(zip(record.columns, record.row, strict=False))
+        if len(record.row) > len(record.columns):  # a bad row: what is too much ends the last cell
+            rest = record.row[len(record.columns) - 1 :]
+            cells[record.columns[-1]] = ",".join(rest)
+        return cells
     if record.raw:
         return {name: _plain(value) for name, _, value in members(record.raw.strip())}
     return {} if record.error else {field: record.text}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fxtranslate import Translator
 
@@ -17,25 +18,33 @@ from nlpcli.registry import LocalModel
 
 
 class Bergamot:
-    """One model and its lexical shortlist. `measure` counts characters."""
+    """One model and its lexical shortlist. `measure` counts tokens."""
 
-    # The models stop at about 100 tokens and drop what lies beyond; 300 characters stay below.
-    window = 300
+    # The engine stops at about 100 tokens, in the output too, and drops what lies beyond.
+    window = 80
 
     def __init__(self, model: LocalModel, device: Device) -> None:
         folder = model.folder
-        source = _one(folder, "srcvocab*.spm", "vocab*.spm").read_bytes()
-        target = _one(folder, "trgvocab*.spm", "vocab*.spm").read_bytes()
+        self._source = _one(folder, "srcvocab*.spm", "vocab*.spm").read_bytes()
+        split = next(folder.glob("trgvocab*.spm"), None)
         shortlist = next(folder.glob("lex*.bin"), None)
         self._translator = Translator(
             _one(folder, "model*.bin").read_bytes(),
-            source,
-            target,
+            self._source,
+            split.read_bytes() if split else self._source,
             shortlist.read_bytes() if shortlist else None,
         )
+        self._tokenizer: Any = None
 
     def measure(self, text: str) -> int:
-        return len(text)
+        # A token is a character at least: short texts fit, and need no tokenizer to be loaded.
+        if len(text) <= self.window:
+            return len(text)
+        if self._tokenizer is None:
+            from sentencepiece import SentencePieceProcessor
+
+            self._tokenizer = SentencePieceProcessor(model_proto=self._source)
+        return len(self._tokenizer.encode(text))
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
         translate = self._translator.translate
@@ -52,5 +61,5 @@ def _one(folder: Path, *patterns: str) -> Path:
         if found:
             return found[0]
     raise ModelError(
-        f"{folder}: no {patterns[-1]} here", "pull the model again: nlpcli models pull"
+        f"{folder}: no {patterns[-1]} here", f"pull it again: nlpcli models pull {folder.name}"
     )

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from nlpcli import __version__
-from nlpcli.errors import ExitCode, NlpcliError, UsageError
+from nlpcli.errors import ExitCode, NlpcliError, Terminated, UsageError
 
 COMMANDS = {
     "translate": "Translate text, line by line or record by record.",
@@ -148,8 +148,7 @@ def _guarded(run: Callable[[], int]) -> int:
     try:
         return run()
     except NlpcliError as error:
-        if os.environ.get("NLPCLI_DEBUG") == "1":
-            raise
+        _trace()
         tell(error.message, error.hint)
         return error.code
     except typer.TyperException as error:
@@ -160,12 +159,14 @@ def _guarded(run: Callable[[], int]) -> int:
         return ExitCode.USAGE
     except BrokenPipeError:
         return ExitCode.DONE
+    except Terminated:
+        tell("terminated")
+        return ExitCode.TERMINATED
     except (KeyboardInterrupt, typer.Abort):
         tell("interrupted")
         return ExitCode.INTERRUPTED
     except OSError as error:
-        if os.environ.get("NLPCLI_DEBUG") == "1":
-            raise
+        _trace()
         where = f"{error.filename}: " if error.filename else ""
         tell(f"{where}{error.strerror or error}")
         return ExitCode.FAILED
@@ -173,11 +174,18 @@ def _guarded(run: Callable[[], int]) -> int:
         tell("out of memory", "try a smaller --batch-size or fewer --jobs")
         return ExitCode.DEVICE
     except Exception as error:
-        if os.environ.get("NLPCLI_DEBUG") == "1":
-            raise
+        _trace()
         text = " ".join(str(error).split())
         tell(f"internal error: {type(error).__name__}: {text}", "NLPCLI_DEBUG=1 shows where")
         return ExitCode.FAILED
+
+
+def _trace() -> None:
+    """Print where an error came from, if NLPCLI_DEBUG=1 asks for it."""
+    if os.environ.get("NLPCLI_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exc()
 
 
 def tell(message: str, hint: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from nlpcli.errors import UsageError, did_you_mean
@@ -9,31 +10,52 @@ from nlpcli.settings import config_file, read_config
 
 
 def defaults(arguments: list[str]) -> dict[str, Any]:
-    """The defaults for each command as typer wants them, keyed by command and parameter name.
+    """The defaults of the command that `arguments` call, as typer wants them: {command: {parameter:
+    value}}, those of its subcommands within.
 
-    Keys are long option names without dashes: `batch-size = 8`. Only the table of the command that
-    `arguments` call is checked. Raises UsageError for a key that is no option.
+    Keys are long option names without dashes: `batch-size = 8`. Raises UsageError for a key that
+    is no option, in the file's top or in the table of that command.
     """
-    config = read_config()
+    from nlpcli.cli import COMMANDS, app
+
+    called = next((word for word in arguments if word in COMMANDS), "")
+    config = read_config() if called else {}
     if not config:
         return {}
-    from nlpcli.cli import COMMANDS, app
+    import typer
 
     tables = {key: value for key, value in config.items() if isinstance(value, dict)}
     top = {_name(key): value for key, value in config.items() if not isinstance(value, dict)}
     _check(tables, COMMANDS, "table")
-    called = next((word for word in arguments if word in COMMANDS), "")
-    if not called:
-        return {}
-    import typer
-
     group: Any = typer.main.get_command(app)
-    options = _options(group.get_command(None, called))
+    command = group.get_command(None, called)
     own = {_name(key): value for key, value in tables.get(called, {}).items()}
-    _check(top, {**_shared(), **options}, "option")
-    _check(own, options, "option")
-    values = {**{key: top[key] for key in top if key in options}, **own}
-    return {called: {options[key]: value for key, value in values.items()}}
+    known = {name for each in _with_subcommands(command) for name in _options(each)}
+    _check(top, {*_shared(), *known}, "option")
+    _check(own, known, "option")
+    return {called: _values(command, {**top, **own})}
+
+
+def _values(command: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """What of `settings` the command takes, by parameter, and its subcommands by name."""
+    options = _options(command)
+    values: dict[str, Any] = {
+        options[key]: _text(key, value) for key, value in settings.items() if key in options
+    }
+    for name, subcommand in getattr(command, "commands", {}).items():
+        values[name] = _values(subcommand, settings)
+    return values
+
+
+def _text(key: str, value: Any) -> str:
+    """A setting as it would be typed, so that it is read and refused as an option is."""
+    if isinstance(value, list | dict):
+        raise UsageError(f"{config_file()}: {key} is not one value", f'write {key} = "…"')
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _with_subcommands(command: Any) -> list[Any]:
+    return [command, *getattr(command, "commands", {}).values()]
 
 
 def _options(command: Any) -> dict[str, str]:
@@ -46,18 +68,21 @@ def _options(command: Any) -> dict[str, str]:
     return names
 
 
-def _shared() -> dict[str, str]:
+def _shared() -> tuple[str, ...]:
     from nlpcli.cli.options import Shared
 
-    return {name: name for name in Shared._fields}
+    return Shared._fields
 
 
 def _name(key: str) -> str:
     return key.strip("-").replace("-", "_")
 
 
-def _check(given: dict[str, Any], known: dict[str, Any], what: str) -> None:
+def _check(given: Iterable[str], known: Collection[str], what: str) -> None:
     for key in given:
         if key not in known:
-            hint = did_you_mean(key, known) or f"it knows: {', '.join(sorted(known))}"
+            hint = (
+                did_you_mean(key, known)
+                or f"it knows: {', '.join(sorted(known)).replace('_', '-')}"
+            )
             raise UsageError(f"{config_file()}: no such {what}: {key}", hint)

@@ -2,6 +2,7 @@
 models on a device, run, and report. The command itself says only which task and which models."""
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,7 @@ from nlpcli.cli.options import Shared
 from nlpcli.cli.progress import Progress
 from nlpcli.device import Device
 from nlpcli.errors import ExitCode, UsageError
-from nlpcli.records import FORMATS, Reader, Record, format_of
+from nlpcli.records import FORMATS, Reader, Record, format_of, text_record
 from nlpcli.registry import LocalModel, ModelSpec
 from nlpcli.runners import Job, Leg, choose, make
 from nlpcli.runners.stream import ON_ERROR, run
@@ -25,13 +26,12 @@ from nlpcli.writing import Output, Writer
 
 
 class Plan(NamedTuple):
-    """What to run: a task and its models; two models translate through `via`. `notes` are told
+    """What to run: a task and its models, a backend for each. `notes` are told
     to the user, `why` only under --verbose; `needs` are options that only a backend that searches
     can follow."""
 
     task: Task
     models: tuple[ModelSpec, ...]
-    via: str = ""
     needs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ def infer(given: Shared, plan: Callable[[list[str]], Plan]) -> None:
     """
     _check(given)
     chunks, reader = _input(given)
-    first = next(chunks, [])
+    first = _beginning(chunks)
     made = plan([record.text for record in first if not record.error])
     if not given.quiet:
         for note in made.notes:
@@ -87,9 +87,11 @@ def _check(given: Shared) -> None:
     ):
         if value not in known:
             raise UsageError(f"{name} {value}: no such value", f"name one of {', '.join(known)}")
+    if given.output == "":
+        raise UsageError("--output is empty", "name a file, or - for standard output")
     if given.inputs and given.text:
         raise UsageError("--text and input files do not go together", "leave one of them out")
-    if given.batch_size != "auto" and not (given.batch_size.isdigit() and int(given.batch_size)):
+    if given.batch_size != "auto" and not (given.batch_size.isdecimal() and int(given.batch_size)):
         raise UsageError(
             f"--batch-size {given.batch_size}: not a number", "give auto, or 1 or more"
         )
@@ -98,10 +100,20 @@ def _check(given: Shared) -> None:
 
 def _input(given: Shared) -> tuple[Iterator[list[Record]], Reader | None]:
     if given.text:
-        records = [Record("--text", number, text) for number, text in enumerate(given.text, 1)]
-        return iter([records]), None
+        texts = [os.fsencode(text) for text in given.text]
+        return iter([[text_record("--text", n, text) for n, text in enumerate(texts, 1)]]), None
     reader = Reader(given.inputs or [], given.input_format, given.field)
     return iter(reader), reader
+
+
+def _beginning(chunks: Iterator[list[Record]]) -> list[Record]:
+    """The first records, read until one of them says something, so that its language shows."""
+    first: list[Record] = []
+    for chunk in chunks:
+        first += chunk
+        if any(record.text.strip() for record in chunk):
+            break
+    return first
 
 
 def _output_format(given: Shared, reader: Reader | None) -> str:
@@ -136,7 +148,7 @@ def _job(given: Shared, made: Plan) -> Job:
         )
     models = [store.fetch(spec, offline=given.offline) for spec in made.models]
     legs = tuple(Leg(model, name) for model, name in zip(models, names, strict=True))
-    return Job(made.task, legs, chosen, made.via)
+    return Job(made.task, legs, chosen)
 
 
 def _explain(made: Plan, job: Job, runner: str) -> None:

@@ -38,7 +38,7 @@ class Progress:
             return
         if self._bar is None:
             self._bar = self._make()
-            self._task = self._bar.add_task("", total=None)
+            self._task = self._bar.add_task("", total=None, rate="")
         rate = self._done / (time.monotonic() - self._begun)
         self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f}/s")
 

@@ -8,7 +8,7 @@ from nlpcli import registry, store
 from nlpcli.cli.options import Shared, languages, option, shared
 from nlpcli.errors import UsageError
 from nlpcli.registry import ModelSpec
-from nlpcli.tasks.route import PIVOT, base, route
+from nlpcli.tasks.route import PIVOT, base, route, tag
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 TRANSLATION = "Translation"
@@ -86,26 +86,37 @@ def translate(
     """
     from nlpcli.backends import Decoding
     from nlpcli.cli.inference import Plan, infer
+    from nlpcli.tasks.pivot import Pivot
     from nlpcli.tasks.translate import Translate
 
     if given.model and via:
         raise UsageError("--via chooses models itself", "leave out --model or --via")
 
+    target, middle = tag(to), tag(via or PIVOT)
+
     def plan(texts: list[str]) -> Plan:
         size = 0 if given.batch_size == "auto" else int(given.batch_size)
         decoding = Decoding(beam=beam, nbest=nbest, scores=scores, batch_size=size)
-        chosen = {"--beam": beam, "--nbest": nbest > 1, "--scores": scores}
+        chosen = {"--beam": beam not in (None, 1), "--nbest": nbest > 1, "--scores": scores}
         needs = tuple(name for name, value in chosen.items() if value)
         dry = given.dry_run or given.backend == "echo"
         named = registry.find(given.model).spec if given.model and not dry else None
-        source, notes = _source(texts, from_, to, named)
-        task = Translate(source, to, decoding, given.output_field or "translation")
+        source, notes = _source(texts, tag(from_), target, named)
+        if source == target:
+            raise UsageError(f"source and target are both {target}", "name another --from or --to")
+        task = Translate(source, target, decoding, given.output_field or "translation")
+        if len(set(task.fields)) < len(task.fields):
+            raise UsageError(f"--output-field {task.field}: that field is taken", "name another")
         if dry:
             return Plan(task, (), notes=notes)
         offline = store.is_offline(given.offline)
-        models = [named] if named else route(source, to, via=via or "", offline=offline)
-        through = "" if len(models) == 1 else via or PIVOT
-        return Plan(task, tuple(models), through, needs, notes, (f"from {source} to {to}",))
+        models = [named] if named else route(source, target, via=via and middle, offline=offline)
+        if len(models) == 1:
+            return Plan(task, tuple(models), needs, notes, (f"from {source} to {target}",))
+        first = Translate(source, middle, decoding._replace(nbest=1, scores=False))
+        pivot = Pivot(first, task._replace(source=middle))
+        why = f"from {source} through {middle} to {target}"
+        return Plan(pivot, tuple(models), needs, notes, (why,))
 
     infer(given, plan)
 

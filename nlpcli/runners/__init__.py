@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from nlpcli import backends
 from nlpcli.backends import Backend
-from nlpcli.device import Device
+from nlpcli.device import Device, cpu_threads
 from nlpcli.errors import UsageError
 from nlpcli.registry import LocalModel
 from nlpcli.tasks import Answer, Task
@@ -25,22 +25,15 @@ class Leg(NamedTuple):
 
 
 class Job(NamedTuple):
-    """All a process needs to answer texts; picklable. Two legs translate through `via`."""
+    """All a process needs to answer texts; picklable. The task gets a backend for each leg."""
 
     task: Task
     legs: tuple[Leg, ...]
     device: Device
-    via: str = ""
 
-    def open(self) -> Backend:
-        """Load the model, or the two of a pivot."""
-        loaded = [backends.load(leg.backend, leg.model, self.device) for leg in self.legs]
-        if len(loaded) == 1:
-            return loaded[0]
-        from nlpcli.backends.pivot import Pivot
-
-        first, second = loaded
-        return Pivot(first, second, self.via)
+    def open(self) -> list[Backend]:
+        """Load the models."""
+        return [backends.load(leg.backend, leg.model, self.device) for leg in self.legs]
 
 
 class Runner(AbstractContextManager["Runner"], Protocol):
@@ -73,7 +66,7 @@ def choose(name: str, job: Job, jobs: int) -> tuple[str, int]:
             raise UsageError("--runner local is one process", "drop --jobs, or use --runner pool")
         return name, 1
     single = all(leg.backend == "bergamot" for leg in job.legs)
-    count = jobs or (job.device.threads if single else 1)
+    count = jobs or (min(job.device.threads, cpu_threads()) if single else 1)
     if name == "auto" and count == 1:
         return "local", 1
     return "pool", count
@@ -82,5 +75,6 @@ def choose(name: str, job: Job, jobs: int) -> tuple[str, int]:
 def make(name: str, job: Job, jobs: int) -> Runner:
     """The runner `name`, not yet started."""
     module, _, attribute = RUNNERS[name].partition(":")
-    runner: Runner = getattr(import_module(module), attribute)(job, jobs)
+    kind = getattr(import_module(module), attribute)
+    runner: Runner = kind(job) if name == "local" else kind(job, jobs)
     return runner

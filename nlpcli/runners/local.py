@@ -10,28 +10,27 @@ from nlpcli.tasks import Answer
 
 
 class Local:
-    """`jobs` is there for the runners' common signature; it is 1."""
+    """One process, without any start-up but the models'."""
 
     window = 512
 
-    def __init__(self, job: Job, jobs: int = 1) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._backend: Backend | None = None
+        self._backends: list[Backend] = []
 
     def __enter__(self) -> Local:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._backend is not None:
-            self._backend.close()
+        for backend in self._backends:
+            backend.close()
 
     def answer(self, texts: Sequence[str]) -> list[Answer]:
         """One answer for each text."""
         if not texts:
             return []
-        if self._backend is None:
-            self._backend = self._job.open()
-        return self._job.task.run(texts, self._backend)
+        self._backends = self._backends or self._job.open()
+        return self._job.task.run(texts, *self._backends)
 
     def map(
         self, windows: Iterable[tuple[Key, Sequence[str]]]

@@ -6,8 +6,10 @@ start; those start when more comes.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from nlpcli.batching import ahead
@@ -42,7 +44,6 @@ class Pool:
         self._local.__exit__(*error)
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
 
     def map(
         self, windows: Iterable[tuple[Key, Sequence[str]]]
@@ -86,10 +87,22 @@ _worker: Local | None = None
 
 
 def _begin(job: Job) -> None:
-    """Set up a worker. Ctrl-C reaches all processes of a terminal; only the parent acts on it."""
+    """Set up a worker. Ctrl-C reaches all processes of a terminal; only the parent acts on it, and
+    a worker whose parent is gone, however that came, goes too."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Thread(target=_follow, daemon=True).start()
     _worker = Local(job)
+
+
+def _follow() -> None:
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _answer(texts: list[str]) -> list[Answer]:

@@ -57,7 +57,7 @@ def run(
             message = f"{record.where}: {record.error}"
             if on_error == "fail":
                 writer.flush()
-                raise DataError(message, "leave bad records out: --on-error skip, or null")
+                raise DataError(message, _cure(record))
             report(message)
             summary.failed += 1
             if on_error == "null":
@@ -66,3 +66,10 @@ def run(
         writer.flush()
         advance(len(window))
     return summary
+
+
+def _cure(record: Record) -> str:
+    leave = "leave bad records out: --on-error skip, or null"
+    if record.error.startswith("not valid UTF-8"):
+        return f"convert the input: iconv -f ENCODING -t UTF-8; or {leave}"
+    return leave

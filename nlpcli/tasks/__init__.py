@@ -24,5 +24,8 @@ class Task(Protocol):
     def fields(self) -> tuple[str, ...]:
         """The names of the fields that every answer adds, in order."""
 
-    def run(self, texts: Sequence[str], backend: Backend) -> list[Answer]:
-        """One answer for each text, in order; none depends on the other texts."""
+    def run(self, texts: Sequence[str], *backends: Backend) -> list[Answer]:
+        """One answer for each text, in order; none depends on the other texts.
+
+        `backends` are the job's models, in the order in which the job names them.
+        """

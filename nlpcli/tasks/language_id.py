@@ -60,7 +60,8 @@ def source_language(texts: list[str], target: str) -> tuple[str, tuple[str, ...]
     if sure:
         return language, ()
     taken = _FALLBACK if goal != _FALLBACK else _built_in(goal)
-    if language in ("", taken):
+    says = any(character.isalpha() for text in texts for character in text)
+    if language == taken or not says:
         return taken, ()
     return taken, (f"cannot tell the language, taking it for {taken}: --from LANG says it",)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from nlpcli import registry, store
-from nlpcli.errors import ModelError
+from nlpcli.errors import ModelError, UsageError, did_you_mean
 from nlpcli.registry import ModelSpec
 
 PIVOT = "en"
@@ -16,13 +17,47 @@ def base(tag: str) -> str:
     return tag.partition("-")[0]
 
 
-def route(source: str, target: str, *, via: str = "", offline: bool = False) -> list[ModelSpec]:
+def tag(name: str) -> str:
+    """`name` as a BCP 47 tag: PT, pt_BR, por and Portuguese are understood. Raises UsageError."""
+    if name == "auto" or (len(name) == 2 and name.isascii() and name.islower()):
+        return name
+    from nlpcli import languages
+
+    plain = name.replace("_", "-")
+    names = {each.name.lower(): each.tag for each in languages.table().values()}
+    found = languages.find(plain)
+    if found:
+        region = plain.partition("-")[2]
+        return f"{found.tag}-{region}" if region and "-" not in found.tag else found.tag
+    if name.lower() in names:
+        return names[name.lower()]
+    if plain.partition("-")[0].isalpha() and len(plain.partition("-")[0]) in (2, 3):
+        return plain  # no language of the table, but perhaps of a model
+    hint = did_you_mean(name.lower(), names) or "give its BCP 47 tag, such as pt or zh-Hant"
+    raise UsageError(f"no such language: {name or 'the empty text'}", hint)
+
+
+def route(
+    source: str, target: str, *, via: str | None = None, offline: bool = False
+) -> list[ModelSpec]:
     """The models for `source` to `target`, in the order they run; two go through `via`.
 
     Without `via`: a model of that direction from the user's registry, Firefox Translations or
     opus-mt, else two of them through English, else a many-language model. `offline` takes only
-    what is here. Raises ModelError naming the pairs that are there.
+    what is here, and so does a network that fails. Raises ModelError naming the pairs that are
+    there, or what failed.
     """
+    try:
+        return _route(source, target, via, offline)
+    except ModelError:
+        if offline:
+            raise
+        with suppress(ModelError):
+            return _route(source, target, via, offline=True)
+        raise
+
+
+def _route(source: str, target: str, via: str | None, offline: bool) -> list[ModelSpec]:
     if not via:
         spec = _direct(source, target, offline)
         if spec:
@@ -68,7 +103,7 @@ def _many_languages(source: str, target: str, offline: bool) -> ModelSpec | None
     return next(iter(here or ([] if offline else specs)), None)
 
 
-def _nothing(source: str, target: str, via: str, offline: bool) -> ModelError:
+def _nothing(source: str, target: str, via: str | None, offline: bool) -> ModelError:
     here = []
     for name in registry.names("translate"):
         spec = registry.find(name).spec

@@ -55,8 +55,10 @@ def join(pieces: list[Piece], outputs: list[str], language: str) -> str:
     for index, (piece, output) in enumerate(zip(pieces, outputs, strict=True)):
         gap = piece.gap
         more = index + 1 < len(pieces) and pieces[index + 1].text
-        if piece.text and more:
-            gap = ("" if gap == " " else gap) if unspaced else (gap or " ")
+        if piece.text and more and unspaced:
+            gap = "" if gap == " " else gap
+        elif piece.text and more and not piece.text[-1].isalnum():  # not cut within a word
+            gap = gap or " "
         parts += (output, gap)
     return "".join(parts)
 

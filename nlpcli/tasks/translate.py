@@ -43,9 +43,10 @@ class Translate(NamedTuple):
             fields.append(f"{self.field}s")
         return tuple(fields)
 
-    def run(self, texts: Sequence[str], backend: Backend) -> list[Answer]:
+    def run(self, texts: Sequence[str], *backends: Backend) -> list[Answer]:
+        (backend,) = backends
         cut = partial(split, language=self.source, measure=backend.measure, window=backend.window)
-        pieces = [cut(text) if text.strip() else [] for text in texts]
+        pieces = [cut(text) if _says(text) else [] for text in texts]
         outputs = self._translate([p.text for row in pieces for p in row if p.text], backend)
         answers, start = [], 0
         for text, row in zip(texts, pieces, strict=True):
@@ -79,7 +80,7 @@ class Translate(NamedTuple):
         return _Output(_joined(pieces, [output.result for output in outputs], self.target), warning)
 
     def _answer(self, text: str, pieces: list[Piece], outputs: list[_Output]) -> Answer:
-        every: tuple[Hypothesis, ...] = (Hypothesis(text, 0.0),)
+        every: tuple[Hypothesis, ...] = (Hypothesis(text),)
         if outputs:
             every = _joined(pieces, [o.result for o in outputs], self.target).hypotheses
         best = every[0]
@@ -103,9 +104,14 @@ class Translate(NamedTuple):
         for hypothesis in hypotheses[: self.decoding.nbest]:
             plain = len(hypotheses) == 1 and not self.decoding.scores
             cells.append(hypothesis.text if plain else hypothesis.text.replace("\t", " "))
-            if self.decoding.scores:
+            if hypothesis.score is not None and self.decoding.scores:
                 cells.append(f"{_rounded(hypothesis)}")
         return "\t".join(cells)
+
+
+def _says(text: str) -> bool:
+    """Whether `text` has a letter; numbers, signs and emoji are the same in any language."""
+    return any(character.isalpha() for character in text)
 
 
 def _joined(pieces: list[Piece], results: list[Result], target: str) -> Result:

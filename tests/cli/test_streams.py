@@ -238,3 +238,43 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert stderr(done)[0].startswith("nlpcli: ")
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_scores_leave_a_blank_line_blank() -> None:
+    done = run(*ECHO, "--scores", stdin=b"a\n\nb\n")
+    assert done.stdout == b"a\t0.0\n\nb\t0.0\n"
+
+
+def test_an_output_field_that_another_takes() -> None:
+    done = run(*ECHO, "--scores", "--output-field", "score", stdin=b"a\n")
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_a_row_with_too_many_cells_keeps_them_beside_its_error() -> None:
+    done = run(*ECHO, "-i", "csv", "--on-error", "null", stdin=b"text,n\na,1,2\n")
+    assert done.stdout == (
+        b'text,n,translation,error\na,"1,2",,<stdin>:2: 3 fields where the header names 2\n'
+    )
+
+
+def test_a_text_that_is_not_utf8_on_the_command_line() -> None:
+    done = run(*ECHO, "--text", os.fsdecode(b"caf\xff"))
+    assert done.returncode == 4
+    assert stderr(done)[0] == "nlpcli: --text:1: not valid UTF-8: byte 0xff at column 4"
+
+
+def test_offline_in_the_configuration_holds_for_models_pull_too(home: Path) -> None:
+    folder = home / "config" / "nlpcli"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text("offline = true\n")
+    done = run("models", "pull", "bergamot-en-pt")
+    assert done.returncode == 3
+    assert "offline" in stderr(done)[0]
+
+
+def test_a_closed_standard_output() -> None:
+    done = subprocess.run(
+        f"{COMMAND} {' '.join(ECHO)} --text a >&-", shell=True, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert stderr(done) == ["nlpcli: standard output: cannot be written: Bad file descriptor"]

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -95,7 +96,9 @@ def test_one_process_and_several_give_the_same() -> None:
 
 
 def test_a_pivot_runs_both_models(weights: Path) -> None:
-    done = run("translate", "--from", "pt", "--to", "pt", "--via", "en", "--text", "Bom dia.", "-v")
+    done = run(
+        "translate", "--from", "pt", "--to", "pt-BR", "--via", "en", "--text", "Bom dia.", "-v"
+    )
     there, back = engine(weights, "pt-en"), engine(weights, "en-pt")
     assert done.stdout.decode() == back.translate(there.translate("Bom dia.")) + "\n"
     assert b"bergamot-pt-en" in done.stderr and b"bergamot-en-pt" in done.stderr
@@ -163,3 +166,107 @@ def test_the_same_bytes_in_json_and_text() -> None:
     text = run("translate", "--to", "pt", stdin="\n".join(SENTENCES)).stdout.decode().splitlines()
     lines = run("translate", "--to", "pt", "-f", "jsonl", stdin="\n".join(SENTENCES)).stdout
     assert [json.loads(line)["translation"] for line in lines.splitlines()] == text
+
+
+LINK = (
+    "Please open https://example.org/documents/2024/report-0137-final-v2.html?user=anna&id=99812 "
+    "and https://example.org/documents/2025/report-0138-final-v3.html?user=anna&id=99813 before "
+    "the meeting, read them with care, and then send me a letter when the work is finished."
+)
+
+
+def test_a_sentence_of_many_tokens_is_split_before_the_engine_cuts_it() -> None:
+    numbers = ", ".join(str(number) for number in range(1001, 1060)) + " and a banana."
+    done = run("translate", "--from", "en", "--to", "pt", "--text", LINK, "--text", numbers)
+    link, counted = done.stdout.decode().splitlines()
+    assert "carta" in link and "trabalho" in link
+    assert "banana" in counted and all(str(n) in counted for n in (1001, 1030, 1059))
+
+
+def test_the_language_shows_in_the_first_line_that_says_something() -> None:
+    process = start("translate", "--to", "en")
+    assert process.stdin and process.stdout
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    time.sleep(0.5)
+    output, error = process.communicate("Onde fica a estação de comboios?\n".encode(), timeout=30)
+    assert output.startswith(b"\nWhere") and error == b""
+
+
+@pytest.mark.parametrize("tag", ["PT", "pt_BR", "por", "pt-PT"])
+def test_languages_may_be_written_in_several_ways(tag: str) -> None:
+    assert run("translate", "--to", tag, "--text", "Good morning.").stdout == b"Bom dia.\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"), [(signal.SIGTERM, 143, b"terminated"), (signal.SIGKILL, -9, b"")]
+)
+def test_workers_go_with_their_parent(
+    tmp_path: Path, number: int, code: int, message: bytes
+) -> None:
+    process = start("translate", "--to", "pt", "--jobs", "2", "-o", str(tmp_path / "out.txt"))
+    assert process.stdin and process.stderr
+    process.stdin.write(b"Good morning.\n" * 400)
+    process.stdin.flush()
+    workers = children(process.pid)
+    os.kill(process.pid, number)
+    assert process.wait(20) == code
+    assert message in process.stderr.read()
+    end = time.monotonic() + 15
+    while (alive := [pid for pid in workers if Path(f"/proc/{pid}").exists()]) and (
+        time.monotonic() < end
+    ):
+        time.sleep(0.05)
+    assert alive == []
+    if number == signal.SIGTERM:
+        assert not list(tmp_path.glob("*out*")) and not list(tmp_path.glob(".*"))
+
+
+def children(parent: int) -> list[int]:
+    """The child processes of `parent`, once the two workers are among them."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent:
+                found.append(int(folder.name))
+        if len(found) >= 3:  # the resource tracker is one of them
+            return found
+        time.sleep(0.05)
+    raise AssertionError("no workers came")
+
+
+def test_progress_on_a_terminal(tmp_path: Path) -> None:
+    """A real terminal: the bar is drawn while the run goes on, and is gone when it ends."""
+    source, out = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("The train leaves at nine.\n" * 1200)
+    main, terminal = pty.openpty()
+    process = start("translate", "--to", "pt", str(source), "-o", str(out), stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(main, 4096)
+        except OSError:  # the terminal's other end is closed
+            break
+    assert process.wait(30) == 0
+    assert b" records" in shown and b"/s" in shown
+    assert out.read_text() == "O trem sai aos nove.\n" * 1200
+
+
+def test_closed_standard_streams(tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    for closed in ("<&- 2>&-", "<&- >&-", "<&- >&- 2>&-"):
+        command = f"{COMMAND} translate --to pt --text 'Good morning.' -o {out} {closed}"
+        assert subprocess.run(command, shell=True, check=False).returncode == 0
+        assert out.read_text() == "Bom dia.\n"
+        out.unlink()
+
+
+def test_what_holds_no_letter_passes_through() -> None:
+    lines = "1984\n😀😀\n@@@ 3.14 --\n"
+    assert run("translate", "--to", "pt", "--from", "en", stdin=lines).stdout.decode() == lines

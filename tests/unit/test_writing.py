@@ -179,9 +179,10 @@ def test_bad_records_keep_what_could_be_read() -> None:
         (Record("a", 3, row=[], columns=columns, error="not CSV"), {"error": "not CSV"}),
         (Record("a", 4, row=["a", "b", "c"], columns=columns, error="3"), {"error": "3"}),
     ]
-    expected = "text,n,label,error\nx,,,1 field\n,,,not CSV\na,b,,3\n"
+    expected = 'text,n,label,error\nx,,,1 field\n,,,not CSV\na,"b,c",,3\n'
     assert lines_of("csv", *rows, added=("label", "error")) == expected
-    assert lines_of("tsv", *rows, added=("label", "error")) == expected.replace(",", "\t")
+    tabs = "text\tn\tlabel\terror\nx\t\t\t1 field\n\t\t\tnot CSV\na\tb,c\t\t3\n"
+    assert lines_of("tsv", *rows, added=("label", "error")) == tabs
 
 
 def test_a_table_of_nothing_but_bad_records_is_not_kept_in_memory() -> None:
