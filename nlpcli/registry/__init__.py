@@ -16,11 +16,15 @@ from nlpcli.errors import ModelError, UsageError
 from nlpcli.registry.files import (
     SPEC_FILE,
     children,
+    conversions_folder,
+    copy_folder,
+    derived_folders,
     entry_file,
     own_folder,
+    quoted,
+    read_description,
     read_entry,
     read_json,
-    spec_of,
     store_folder,
     user_names,
     write_entry,
@@ -48,6 +52,9 @@ __all__ = [
     "bergamot",
     "catalogue",
     "check_name",
+    "conversions_folder",
+    "copy_folder",
+    "derived_folders",
     "entry_file",
     "find",
     "for_pair",
@@ -55,11 +62,14 @@ __all__ = [
     "hub_pair",
     "is_name",
     "known",
+    "many_languages",
     "names",
     "nearest_names",
     "on_hub",
     "own_folder",
     "pulled_names",
+    "quoted",
+    "read_description",
     "read_entry",
     "read_json",
     "store_folder",
@@ -120,21 +130,22 @@ def find(name: str) -> Found:
 
 def known(name: str) -> Found | None:
     """The model called `name` in the user's registry, the store, the catalogue or Firefox's
-    naming scheme; None where nlpcli does not know it."""
+    naming scheme; None where nlpcli does not know it. Raises ModelError where what it wrote of the
+    model is damaged."""
     if not is_name(name):
         return None
     own = own_folder(name)
-    described = read_json(own / SPEC_FILE)
+    described = read_description(own / SPEC_FILE)
     if described:
-        spec = spec_of(described)._replace(name=name, sources=(Source("path", str(own)),))
-        return Found(spec, "user")
+        spec: ModelSpec = described["spec"]
+        return Found(spec._replace(name=name, sources=(Source("path", str(own)),)), "user")
     # An added name always holds; a copy of a catalogue entry only for the version that wrote it.
-    for described in (read_entry(name), read_json(store_folder(name) / SPEC_FILE)):
+    for described in (read_entry(name), read_description(store_folder(name) / SPEC_FILE)):
         origin = described.get("origin", "")
         if origin in ("user", "hub", "firefox") or (
             origin == "catalogue" and described.get("nlpcli") == __version__
         ):
-            return Found(spec_of(described), origin)
+            return Found(described["spec"], origin)
     spec_or_none = catalogue().get(name) or _by_repository().get(name)
     if spec_or_none:
         return Found(spec_or_none, "catalogue")
@@ -148,10 +159,11 @@ def for_pair(source: str, target: str) -> ModelSpec | None:
     """The model to prefer for `source` to `target` (BCP 47): a Firefox Translations model that is
     built in or already pulled, else one of the user's own for that direction."""
     name = f"bergamot-{source}-{target}"
-    described = read_json(store_folder(name) / SPEC_FILE)
-    if described.get("nlpcli") == __version__:
-        return spec_of(described)
-    found = catalogue().get(name) or (spec_of(described) if described else None)
+    described = read_description(store_folder(name) / SPEC_FILE)
+    kept: ModelSpec | None = described.get("spec")
+    if kept and described.get("nlpcli") == __version__:
+        return kept
+    found = catalogue().get(name) or kept
     if found:
         return found
     for own in user_names():
@@ -173,6 +185,16 @@ def hub_pair(source: str, target: str) -> ModelSpec | None:
             entry = known(name)
             return entry.spec if entry else spec
     return None
+
+
+def many_languages() -> list[ModelSpec]:
+    """The models that translate between many languages, those to prefer first: the user's own,
+    then the catalogue's in its order."""
+    own = [found for name in user_names() if (found := _intact(name)) and found.origin == "user"]
+    others = [found for name in catalogue() if (found := _intact(name)) and found.origin != "user"]
+    return [
+        spec for spec, _ in own + others if len(spec.languages) > 2 and "translate" in spec.tasks
+    ]
 
 
 def bergamot(source: str, target: str) -> ModelSpec:

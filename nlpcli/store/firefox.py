@@ -3,77 +3,104 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import re
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlpcli import __version__, registry
 from nlpcli.errors import ModelError
-from nlpcli.registry import LocalModel, ModelSpec
+from nlpcli.registry import LocalModel, ModelSpec, Source
 from nlpcli.settings import cache_dir
 from nlpcli.store import place
 from nlpcli.store.progress import bar
 
 _DAY = 24 * 60 * 60
-_TIMEOUT = 20
-_ATTACHMENTS = "https://firefox-settings-attachments.cdn.mozilla.net/"
+_TIMEOUT = 10
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _QUALITY = ("tiny", "base-memory", "base")
+_KINDS = ("model", "vocab", "srcvocab", "trgvocab", "lex")
 _HINT = "check the network and the proxy settings, or name another model with --model"
 
-Record = dict[str, Any]
+
+class _File(NamedTuple):
+    """A file of a model as the server announces it, packed; `plain` is the unpacked sha256."""
+
+    name: str
+    location: str
+    size: int
+    sha256: str
+    plain: str
 
 
 def pairs(offline: bool = False) -> list[tuple[str, str]]:
-    """The (source, target) pairs that have a model of their own; [] where the list is not to be
-    had. It is kept for a day; `offline` uses whatever is kept."""
+    """The (source, target) pairs that have a model of their own.
+
+    The list is kept for a day; an older one serves where no newer can be had. `offline` uses
+    whatever is kept, [] for nothing. Raises ModelError where there is none at all.
+    """
+    found = _pairs(offline)
+    if isinstance(found, ModelError):
+        raise found
+    return found
+
+
+@cache
+def _pairs(offline: bool) -> list[tuple[str, str]] | ModelError:
+    # A failure is kept too: each further look would wait for the network again.
     from fxtranslate import discovery
 
     try:
         body = _records(offline)
         found: list[tuple[str, str]] = discovery.model_pairs(body) if body else []
-    except (OSError, ValueError):
-        return []
+    except (OSError, ValueError) as error:
+        return _no_list(error)
     return found
 
 
-def pull(spec: ModelSpec) -> LocalModel:
-    """Download the newest model for the pair in `spec` and put it in the model's folder.
+def pull(spec: ModelSpec, source: Source) -> LocalModel:
+    """Download the newest model for the pair in `source` and put it in the model's folder.
 
     Raises ModelError: no model for the pair, no network, or a hash that differs.
     """
-    pair = next(source.location for source in spec.sources if source.kind == "firefox")
     with place.exclusive(spec.name):
         present = place.installed(spec)
         if present:
             return present
         try:
-            records = _newest(spec, _records(offline=False))
+            files = _newest(spec, _records(offline=False))
             base = _attachments()
-            total = sum(int(record["attachment"]["size"]) for record in records)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise _no_list(error) from error
+        if not files:
             raise ModelError(
-                f"{spec.name}: the list of Firefox Translations models cannot be had: {error}",
-                _HINT,
-            ) from error
-        if not records:
-            raise ModelError(
-                f"{spec.name}: Firefox Translations has no model for {pair}",
+                f"{spec.name}: Firefox Translations has no model for {source.location}",
                 "name another model with --model; `nlpcli models list` shows those there are",
             )
         with place.staging(registry.store_folder(spec.name)) as folder:
             staged = folder / "files"
             staged.mkdir()
-            with bar(f"pulling {spec.name}", total) as advance_to:
+            with bar(f"pulling {spec.name}", sum(file.size for file in files)) as advance_to:
                 done = 0
-                for record in records:
-                    done = _fetch(spec, record, base, staged, done, advance_to)
+                for file in files:
+
+                    def advance(size: int, before: int = done) -> None:
+                        advance_to(before + size)
+
+                    _fetch(spec, file, base, staged, advance)
+                    done += file.size
             return place.install(spec, "firefox", staged)
+
+
+def _no_list(error: Exception) -> ModelError:
+    reason = f"it lacks {error}" if isinstance(error, LookupError) else error
+    return ModelError(f"the list of Firefox Translations models cannot be had: {reason}", _HINT)
 
 
 def _records(offline: bool) -> str:
@@ -89,8 +116,7 @@ def _records(offline: bool) -> str:
     if offline:
         return ""
     try:
-        with _open(url) as response:
-            body: str = response.read().decode("utf-8")
+        body = _read(url).decode("utf-8")
         discovery.parse_records(body)
     except (OSError, ValueError):
         if age is not None:
@@ -103,14 +129,14 @@ def _records(offline: bool) -> str:
     return body
 
 
-def _newest(spec: ModelSpec, body: str) -> list[Record]:
-    """The records of the newest usable model for the pair; [] where there is none.
+def _newest(spec: ModelSpec, body: str) -> list[_File]:
+    """The files of the newest usable model for the pair; [] where there is none.
 
     Of several with the same version the one with the best quality: base, base-memory, tiny.
     """
     from fxtranslate import discovery
 
-    groups: dict[tuple[str, str], list[Record]] = {}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     source, target = spec.languages
     for record in json.loads(body or "{}").get("data", ()):
         languages = record.get("sourceLanguage"), record.get("targetLanguage")
@@ -129,9 +155,15 @@ def _newest(spec: ModelSpec, body: str) -> list[Record]:
         return []
     *_, version, architecture = max(usable)
     return [
-        record
+        _File(
+            str(record["name"]),
+            str(record["attachment"]["location"]),
+            int(record["attachment"]["size"]),
+            str(record["attachment"]["hash"]),
+            str(record.get("decompressedHash") or ""),
+        )
         for record in groups[version, architecture]
-        if record.get("fileType") in ("model", "vocab", "srcvocab", "trgvocab", "lex")
+        if record.get("fileType") in _KINDS
     ]
 
 
@@ -150,56 +182,54 @@ def _attachments() -> str:
 
     root, found, _ = discovery.records_url().partition("/buckets/")
     if not found:
-        return _ATTACHMENTS
-    with _open(f"{root}/") as response:
-        base = json.load(response)["capabilities"]["attachments"]["base_url"]
-    return str(base).rstrip("/") + "/"
+        raise ValueError(f"not an address of Remote Settings: {root}")
+    base = str(json.loads(_read(f"{root}/"))["capabilities"]["attachments"]["base_url"])
+    if root.startswith("https://") and not base.startswith("https://"):
+        raise ValueError(f"its files are offered without https: {base}")
+    return base.rstrip("/") + "/"
 
 
 def _fetch(
-    spec: ModelSpec,
-    record: Record,
-    base: str,
-    staged: Path,
-    done: int,
-    advance_to: Callable[[int], None],
-) -> int:
-    """Write the verified, unpacked file of `record`; the bytes downloaded so far."""
+    spec: ModelSpec, file: _File, base: str, staged: Path, advance_to: Callable[[int], None]
+) -> None:
+    """Write the verified, unpacked `file` to `staged`."""
     from fxtranslate import discovery
 
-    attachment = record["attachment"]
-    name = Path(str(record["name"])).name
-    if name != record["name"] or name.startswith("."):
-        raise ModelError(f"{spec.name}: unsafe file name {record['name']!r}")
-    content = bytearray()
+    if Path(file.name).name != file.name or file.name.startswith("."):
+        raise ModelError(f"{spec.name}: unsafe file name {file.name!r}")
     try:
-        with _open(base + attachment["location"]) as response:
-            while block := response.read(1 << 16):
-                content += block
-                advance_to(done + len(content))
+        content = _read(base + file.location, advance_to)
     except OSError as error:
-        raise ModelError(f"{spec.name}: {name} cannot be downloaded: {error}", _HINT) from error
+        raise ModelError(
+            f"{spec.name}: {file.name} cannot be downloaded: {error}", _HINT
+        ) from error
     wrong = ModelError(
-        f"{spec.name}: {name} is not the file announced (its sha256 differs)",
+        f"{spec.name}: {file.name} is not the file announced (its sha256 differs)",
         "nothing was kept; the download was cut off or tampered with: try again",
     )
-    if hashlib.sha256(content).hexdigest() != attachment["hash"]:
+    if hashlib.sha256(content).hexdigest() != file.sha256:
         raise wrong
-    plain = bytes(content)
-    expected = record.get("decompressedHash")
-    if plain.startswith(_ZSTANDARD):
+    if content.startswith(_ZSTANDARD):
         try:
-            plain = discovery.verify_and_decompress(plain, expected)
+            content = discovery.verify_and_decompress(content, file.plain or None)
         except ValueError as error:
             raise wrong from error
-    elif expected and hashlib.sha256(plain).hexdigest() != expected:
+    elif file.plain and hashlib.sha256(content).hexdigest() != file.plain:
         raise wrong
-    (staged / name.removesuffix(".zst")).write_bytes(plain)
-    return done + len(content)
+    (staged / file.name.removesuffix(".zst")).write_bytes(content)
 
 
-def _open(url: str) -> Any:
+def _read(url: str, advance_to: Callable[[int], None] = lambda size: None) -> bytes:
+    """The content of `url`. Raises OSError, or ValueError for what is no web address."""
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"not a web address: {url}")
     request = urllib.request.Request(url, headers={"User-Agent": f"nlpcli/{__version__}"})
-    return urllib.request.urlopen(request, timeout=_TIMEOUT)
+    content = bytearray()
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            while block := response.read(1 << 16):
+                content += block
+                advance_to(len(content))
+    except http.client.HTTPException as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    return bytes(content)

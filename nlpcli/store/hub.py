@@ -15,11 +15,15 @@ from typing import Any
 from nlpcli import __version__, registry
 from nlpcli.errors import ModelError
 from nlpcli.registry import LocalModel, ModelSpec, Source
-from nlpcli.settings import cache_dir
 from nlpcli.store import place
 
 Pin = dict[str, Any]
-"""`repository`, `commit`, `folder`, `files` (stamps); `copy` too where the weights are pickled."""
+"""`repository`, `commit`, `folder`, `files` (stamps); `copy` too where the weights are pickled.
+
+`adopted`: another program put the files there. `unlisted`: the Hub was not asked which there are.
+"""
+
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
 
 
 def pinned(spec: ModelSpec, pin: Pin) -> LocalModel | None:
@@ -43,39 +47,46 @@ def pinned(spec: ModelSpec, pin: Pin) -> LocalModel | None:
     return LocalModel(spec, folder)
 
 
-def pull(spec: ModelSpec) -> LocalModel:
+def pull(spec: ModelSpec, source: Source) -> LocalModel:
     """Download what the model needs, verify it and pin it; a pinned model stays at its commit.
 
     Raises ModelError: no such repository or no right to it, no network, no weights that nlpcli
     reads, weights that hold code, or content that is not what was pinned.
     """
-    source = _source(spec)
     with place.exclusive(spec.name):
-        entry = registry.read_entry(spec.name)
-        pin: Pin | None = entry.get("pin")
-        if pin and (model := pinned(spec, pin)):
+        pin: Pin | None = registry.read_entry(spec.name).get("pin")
+        if pin and pin["repository"] != source.location:
+            raise ModelError(
+                f"{spec.name}: pinned to another repository: {pin['repository']}",
+                f"nlpcli models remove {spec.name}, then pull it again",
+            )
+        if pin and not pin.get("unlisted") and (model := pinned(spec, pin)):
             return model
         from nlpcli.store import hubclient
 
         with hubclient.quietly(source):
             stated: dict[str, str] = {}
-            if pin:
+            if pin and not pin.get("unlisted"):
                 commit, names = str(pin["commit"]), sorted(pin["files"])
             else:
-                commit, stated, licence = hubclient.listing(source)
+                asked = source._replace(revision=pin["commit"]) if pin else source
+                commit, stated, licence = hubclient.listing(asked)
                 names = hubclient.choose(source, list(stated))
                 spec = spec._replace(licence=spec.licence or licence)
             folder = hubclient.download(spec, source, commit, names)
         found = place.stamp(folder, names)
-        _compare(spec, pin, stated, found, folder)
-        return _pin(spec, source, commit, folder, found)
+        wrong = _differing(pin, stated, found)
+        if wrong:
+            _delete(folder, wrong)
+            raise _refusal(spec, source, pin, wrong[0])
+        flags = {"adopted": True} if pin and pin.get("adopted") else {}
+        return _pin(spec, source, commit, folder, found, flags)
 
 
-def adopt(spec: ModelSpec) -> LocalModel | None:
+def adopt(spec: ModelSpec, source: Source) -> LocalModel | None:
     """Pin what the Hub's cache already holds, without a network; None where it is not complete."""
     from nlpcli.store import hubclient
 
-    source = _source(spec)
     with place.exclusive(spec.name):
         pin: Pin | None = registry.read_entry(spec.name).get("pin")
         cache = hubclient.cache_of(source)
@@ -92,8 +103,15 @@ def adopt(spec: ModelSpec) -> LocalModel | None:
             found = place.stamp(folder, names)
         except (ModelError, OSError):
             return None
-        _compare(spec, pin, {}, found, folder)
-        return _pin(spec, source, commit, folder, found)
+        if not any(name in _TOKENIZERS or name.endswith((".spm", ".model")) for name in names):
+            return None
+        wrong = _differing(pin, {}, found)
+        if wrong:
+            raise _refusal(spec, source, pin, wrong[0])
+        flags = {"adopted": True, "unlisted": True}
+        if pin:
+            flags = {key: True for key in flags if pin.get(key)}
+        return _pin(spec, source, commit, folder, found, flags)
 
 
 def discard_changed(spec: ModelSpec) -> bool:
@@ -121,20 +139,21 @@ def wrong_files(pin: Pin) -> list[str] | None:
 
 
 def remove(name: str, pin: Pin) -> bool:
-    """Delete our copy and, unless another name pins it too, the revision in the Hub's cache."""
-    removed = "copy" in pin and place.discard(Path(pin["copy"]["folder"]))
+    """Delete the pinned revision from the Hub's cache, unless it was adopted or another name pins
+    it too; whether it was there."""
+    if pin.get("adopted"):
+        return False
     for other in registry.user_names():
-        if other != name:
-            same: Pin = registry.read_entry(other).get("pin") or {}
-            if (same.get("repository"), same.get("commit")) == (pin["repository"], pin["commit"]):
-                return removed
+        same = _pin_of(other) if other != name else {}
+        if (same.get("repository"), same.get("commit")) == (pin["repository"], pin["commit"]):
+            return False
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
         cache = scan_cache_dir(Path(pin["folder"]).parents[2])
     except (CacheNotFound, IndexError):
-        return removed
+        return False
     there = {
         revision.commit_hash
         for repository in cache.repos
@@ -142,33 +161,40 @@ def remove(name: str, pin: Pin) -> bool:
         for revision in repository.revisions
     }
     if pin["commit"] not in there:
-        return removed
+        return False
     cache.delete_revisions(pin["commit"]).execute()
     return True
 
 
-def _source(spec: ModelSpec) -> Source:
-    return next(source for source in spec.sources if source.kind == "hub")
+def _pin_of(name: str) -> Pin:
+    try:
+        return registry.read_entry(name).get("pin") or {}
+    except ModelError:
+        return {}
 
 
-def _compare(
-    spec: ModelSpec, pin: Pin | None, stated: dict[str, str], found: place.Stamps, folder: Path
-) -> None:
-    """Raises ModelError and drops the files where they are not what was pinned or stated."""
-    expected = {name: stamp[0] for name, stamp in pin["files"].items()} if pin else stated
-    wrong = [name for name, stamp in found.items() if expected.get(name, "") not in ("", stamp[0])]
-    if wrong:
-        _delete(folder, wrong)
-        raise ModelError(
-            f"{spec.name}: {wrong[0]} from {_source(spec).location} is not the file that was "
-            + ("pinned" if pin else "announced")
-            + f" (sha256 {found[wrong[0]][0][:12]}…, expected {expected[wrong[0]][:12]}…)",
-            f"if you trust the new content: nlpcli models remove {spec.name}, then pull it again",
-        )
+def _differing(pin: Pin | None, stated: dict[str, str], found: place.Stamps) -> list[str]:
+    """The files `found` that are not what was pinned or stated."""
+    expected = stated | {name: stamp[0] for name, stamp in (pin["files"] if pin else {}).items()}
+    return [name for name, stamp in found.items() if expected.get(name, "") not in ("", stamp[0])]
+
+
+def _refusal(spec: ModelSpec, source: Source, pin: Pin | None, name: str) -> ModelError:
+    return ModelError(
+        f"{spec.name}: {name} from {source.location} is not the file that was "
+        + ("pinned" if pin else "announced")
+        + " (its sha256 differs)",
+        f"if you trust the new content: nlpcli models remove {spec.name}, then pull it again",
+    )
 
 
 def _pin(
-    spec: ModelSpec, source: Source, commit: str, folder: Path, found: place.Stamps
+    spec: ModelSpec,
+    source: Source,
+    commit: str,
+    folder: Path,
+    found: place.Stamps,
+    flags: dict[str, bool],
 ) -> LocalModel:
     """Write the pin, with a safetensors copy of pickled weights; the model as it is to be used."""
     from nlpcli.store import weights
@@ -178,10 +204,11 @@ def _pin(
         "commit": commit,
         "folder": str(folder),
         "files": found,
+        **flags,
     }
     if any(name.endswith(".bin") and name.startswith("pytorch_model") for name in found):
         # Not beside the original: the Hub's cache is shared with other programs.
-        target = cache_dir() / "models" / f"{spec.name.replace('/', '%2F')}@{commit[:12]}"
+        target = registry.copy_folder(spec.name, commit)
         copies = weights.safe_copy(spec.name, folder, sorted(found), target)
         pin["copy"] = {"folder": str(target), "files": copies}
     config = registry.read_json(folder / "config.json")

@@ -31,11 +31,11 @@ def choose(source: Source, names: Sequence[str]) -> list[str]:
     from fnmatch import fnmatchcase
 
     def matching(*patterns: str) -> list[str]:
-        return [name for name in names if any(fnmatchcase(name, each) for each in patterns)]
+        return [name for name in top if any(fnmatchcase(name, each) for each in patterns)]
 
+    top = [name for name in names if source.files or "/" not in name]
     if source.files:
         return matching(*source.files)
-    top = [name for name in names if "/" not in name]
     for stem, ending in (("model", "safetensors"), ("pytorch_model", "bin")):
         weights = [name for name in top if name == f"{stem}.{ending}"] or matching(
             f"{stem}-*-of-*.{ending}", f"{stem}.{ending}.index.json"
@@ -44,14 +44,10 @@ def choose(source: Source, names: Sequence[str]) -> list[str]:
             break
     else:
         raise ModelError(
-            f"{source.location}: the repository holds no weights that nlpcli reads",
+            f"{source.location}: no weights that nlpcli reads",
             "it needs safetensors, or a pytorch_model.bin that holds only tensors",
         )
-    return sorted({*weights, *(name for name in matching(*_SMALL_FILES) if name in top)})
-
-
-def endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+    return sorted({*weights, *matching(*_SMALL_FILES)})
 
 
 def listing(source: Source) -> tuple[str, dict[str, str], str]:
@@ -59,7 +55,7 @@ def listing(source: Source) -> tuple[str, dict[str, str], str]:
     licence that its model card names."""
     from huggingface_hub import HfApi
 
-    info = HfApi(endpoint=endpoint()).model_info(
+    info = HfApi().model_info(
         source.location, revision=source.revision or "main", files_metadata=True
     )
     siblings = info.siblings or []
@@ -87,7 +83,6 @@ def download(spec: ModelSpec, source: Source, commit: str, names: list[str]) -> 
             revision=commit,
             cache_dir=cache_of(source).parent,
             allow_patterns=[_literal(name) for name in names],
-            endpoint=endpoint(),
             library_name="nlpcli",
         )
     return Path(folder)
@@ -120,7 +115,7 @@ def quietly(source: Source) -> Iterator[None]:
 
 
 def _failure(source: Source, error: BaseException) -> ModelError:
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     causes = [error]
     while causes[-1].__cause__ or causes[-1].__context__:
@@ -140,7 +135,7 @@ def _failure(source: Source, error: BaseException) -> ModelError:
             )
     words = _redacted(str(causes[-1])) or type(error).__name__
     return ModelError(
-        f"{source.location}: cannot be downloaded from {_redacted(endpoint())}: {words}",
+        f"{source.location}: cannot be downloaded from {_redacted(constants.ENDPOINT)}: {words}",
         "check the network, HF_ENDPOINT and the proxy settings, then try again",
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from nlpcli import __version__, registry
 from nlpcli.errors import ModelError
+from nlpcli.notice import notice
 from nlpcli.registry import LocalModel, ModelSpec
 from nlpcli.settings import cache_dir
 
@@ -22,16 +22,16 @@ Stamps = dict[str, Stamp]
 
 @contextmanager
 def exclusive(name: str) -> Iterator[None]:
-    """Hold the lock of the model `name`; says on stderr that it waits, after a second."""
+    """Hold the lock of the model `name`; says that it waits, after a second."""
     from filelock import FileLock, Timeout
 
-    path = cache_dir() / "locks" / f"{name.replace('/', '%2F')}.lock"
+    path = cache_dir() / "locks" / f"{registry.quoted(name)}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=1)
     except Timeout:
-        print(f"nlpcli: waiting for another process that pulls {name}", file=sys.stderr)
+        notice(f"waiting for another process that prepares {name}")
         lock.acquire()
     try:
         yield
@@ -76,13 +76,13 @@ def installed(spec: ModelSpec) -> LocalModel | None:
     Raises ModelError where a file is not what it was when it was put there.
     """
     folder = registry.store_folder(spec.name)
-    described = registry.read_json(folder / registry.SPEC_FILE)
+    described = registry.read_description(folder / registry.SPEC_FILE)
     if not described:
         return None
-    kept = registry.from_json(described["spec"])
+    kept: ModelSpec = described["spec"]
     if spec.files and not dict(spec.files).items() <= dict(kept.files).items():
         return None
-    stamps = described["stamps"]
+    stamps = described.get("stamps", {})
     model = LocalModel(spec if spec.files else kept, folder)
     if not untouched(folder, stamps):
         wrong = changed(folder, stamps, thorough=True)

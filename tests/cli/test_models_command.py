@@ -126,7 +126,7 @@ def test_a_hub_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert stdout.startswith(b"acme/tiny\t")
             assert stderr_bytes in (
                 b"",
-                b"nlpcli: waiting for another process that pulls acme/tiny\n",
+                b"nlpcli: waiting for another process that prepares acme/tiny\n",
             )
         assert sorted(hub.downloads()) == sorted(files)
         monkeypatch.delenv("HF_TOKEN")
@@ -141,16 +141,37 @@ def test_a_hub_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not list((home / "huggingface").rglob("model.safetensors"))
 
 
-def test_a_damaged_entry_does_not_hide_the_others(home: Path) -> None:
+def test_a_damaged_file_does_not_hide_the_others(home: Path) -> None:
     entry = home / "data" / "nlpcli" / "registry" / "bad.json"
-    entry.parent.mkdir(parents=True)
-    entry.write_text('{"origin": "user", "spec": {"name": "bad"}}')
-    stdout, stderr = models("list")
-    assert "bergamot-en-pt" in stdout
-    assert "entry for bad cannot be read" in stderr or "bad" not in stdout
-    assert "entry for bad cannot be read" in models("show", "bad", code=3)[1]
-    models("remove", "bad")
-    assert not entry.exists()
+    pulled = home / "cache" / "nlpcli" / "models" / "worse" / "nlpcli.json"
+    for file in (entry, pulled):
+        file.parent.mkdir(parents=True)
+        file.write_text('{"a": 1}')
+    for options in ((), ("--pulled",), ("--task", "translate")):
+        stdout, stderr = models("list", *options)
+        assert ("bergamot-en-pt" in stdout) == (options != ("--pulled",))
+        assert f"{entry}: damaged" in stderr
+        assert f"{pulled}: damaged" in stderr
+    assert "damaged" in models("show", "bad", code=3)[1]
+    models("remove", "bad", "worse")
+    assert models("list")[1] == ""
+
+
+def test_verify_a_folder_of_the_users_own(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "marian"}')
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "optimizer.pt").write_bytes(b"not the model's")
+    models("add", "mine", str(folder))
+    assert models("verify") == ("mine\tok\n", "")
+    (folder / "optimizer.pt").write_bytes(b"other")
+    assert models("verify", "mine") == ("mine\tok\n", "")
+    (folder / "model.safetensors").write_bytes(b"weightz")
+    stdout, stderr = models("verify", code=3)
+    assert stdout == "mine\tchanged: model.safetensors\n"
+    assert "nlpcli models remove mine, and add it again" in stderr
+    assert models("verify", str(folder)) == (f"{folder}\tno hashes kept\n", "")
 
 
 def test_offline(index: Index) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,15 +166,41 @@ def test_an_older_description_gives_way_to_the_catalogue() -> None:
     assert store.locate(found.spec) is None, "its files are not those of the catalogue"
 
 
-def test_a_damaged_entry_is_told_in_one_line() -> None:
-    registry.write_json(registry.entry_file("x"), {"origin": "user", "spec": {"name": "x"}})
-    with pytest.raises(ModelError, match="entry for x cannot be read"):
-        registry.find("x")
-    assert store.remove("x")
-    registry.entry_file("y").parent.mkdir(parents=True, exist_ok=True)
-    registry.entry_file("y").write_text("{")
-    with pytest.raises(ModelError, match="no model called y"):
-        registry.find("y")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[1]",
+        '{"a": 1}',
+        '{"origin": "user", "spec": {"name": "x"}}',
+        '{"spec": "x"}',
+        '{"spec": {"name": "x", "tasks": [], "format": "", "sources": []}, "pin": {"commit": 1}}',
+        '{"spec": {"name": "x", "tasks": [], "format": "", "sources": []}, "stamps": {"f": 1}}',
+    ],
+)
+@pytest.mark.parametrize("place", [registry.entry_file, registry.own_folder, registry.store_folder])
+def test_a_damaged_file_is_named_and_can_be_removed(
+    content: str, place: Callable[[str], Path]
+) -> None:
+    file = place("acme/x")
+    file = file if file.suffix == ".json" else file / registry.SPEC_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    with pytest.raises(ModelError, match=re.escape(f"{file}: damaged")) as caught:
+        registry.find("acme/x")
+    assert "models remove acme/x" in caught.value.hint
+    assert "t5-small" in registry.names()
+    assert registry.for_pair("en", "pt")
+    assert store.remove("acme/x")
+    assert registry.find("acme/x").origin == "hub"
+
+
+def test_many_languages_come_in_the_order_of_preference() -> None:
+    own_spec = own("mine", languages=("en", "pt", "gl"))
+    registry.write_entry(own_spec, "user")
+    names = [spec.name for spec in registry.many_languages()]
+    assert names[:2] == ["mine", "m2m100-418m"]
+    assert names.index("m2m100-1.2b") < names.index("nllb-200-distilled-600m")
 
 
 def test_the_catalogue_invents_nothing() -> None:

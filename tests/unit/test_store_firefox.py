@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import time
 from collections.abc import Iterator
@@ -95,7 +96,55 @@ def test_an_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FXTRANSLATE_RECORDS_URL", "http://127.0.0.1:9" + RECORDS)
     with pytest.raises(ModelError, match="cannot be had"):
         fetch()
-    assert firefox.pairs() == []
+    with pytest.raises(ModelError, match="cannot be had"):
+        listed()
+    assert listed(offline=True) == []
+
+
+def listed(offline: bool = False) -> list[tuple[str, str]]:
+    """The pairs, as a new process sees them."""
+    firefox._pairs.cache_clear()
+    return firefox.pairs(offline)
+
+
+def test_a_process_asks_for_the_list_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def dead(url: str) -> bytes:
+        asked.append(url)
+        raise OSError("timed out")
+
+    monkeypatch.setattr(firefox, "_read", dead)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="cannot be had: timed out"):
+            firefox.pairs()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("part", ["hash", "size"])
+def test_a_record_that_lacks_a_field(settings: Settings, part: str) -> None:
+    settings.offer("en", "de", FILES)
+    del settings.records[0]["attachment"][part]
+    with pytest.raises(ModelError, match=f"cannot be had: .*{part}"):
+        fetch()
+
+
+def test_an_answer_cut_off(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_off(self: http.client.HTTPResponse, size: int = -1) -> bytes:
+        raise http.client.IncompleteRead(b"", 7)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", cut_off)
+    with pytest.raises(ModelError, match="IncompleteRead"):
+        listed()
+
+
+def test_files_without_https_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FXTRANSLATE_RECORDS_URL", "https://settings.example" + RECORDS)
+    answer = b'{"capabilities": {"attachments": {"base_url": "http://files.example/"}}}'
+    monkeypatch.setattr(firefox, "_records", lambda offline: '{"data": []}')
+    monkeypatch.setattr(firefox, "_read", lambda url: answer)
+    with pytest.raises(ModelError, match="without https: http://files"):
+        fetch()
 
 
 def test_an_unsafe_name(settings: Settings) -> None:
@@ -106,28 +155,28 @@ def test_an_unsafe_name(settings: Settings) -> None:
 
 
 def test_the_list_of_pairs_is_kept_for_a_day(settings: Settings) -> None:
-    assert firefox.pairs(offline=True) == []
+    assert listed(offline=True) == []
     settings.offer("en", "de", FILES)
-    assert firefox.pairs() == [("en", "de")]
+    assert listed() == [("en", "de")]
     settings.offer("en", "fr", FILES)
-    assert firefox.pairs() == firefox.pairs(offline=True) == [("en", "de")]
+    assert listed() == listed(offline=True) == [("en", "de")]
     assert settings.requests == [RECORDS]
     (kept,) = cache_dir().glob("firefox-*.json")
     yesterday = time.time() - 25 * 60 * 60
     os.utime(kept, (yesterday, yesterday))
-    assert firefox.pairs(offline=True) == [("en", "de")]
-    assert sorted(firefox.pairs()) == [("en", "de"), ("en", "fr")]
+    assert listed(offline=True) == [("en", "de")]
+    assert sorted(listed()) == [("en", "de"), ("en", "fr")]
 
 
 def test_a_stale_list_is_better_than_none(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.offer("en", "de", FILES)
-    firefox.pairs()
+    listed()
     (kept,) = cache_dir().glob("firefox-*.json")
     os.utime(kept, (1, 1))
     settings.records.append("not a record")  # type: ignore[arg-type]
-    assert firefox.pairs() == [("en", "de")]
+    assert listed() == [("en", "de")]
 
 
 def test_a_real_model_works_under_another_name(settings: Settings) -> None:

@@ -19,6 +19,7 @@ import pytest
 from hub_server import Hub, serving
 from nlpcli import registry, store
 from nlpcli.errors import ExitCode, ModelError
+from nlpcli.registry import Source
 
 CONFIG = json.dumps({"model_type": "marian"}).encode()
 REPOSITORY = "acme/tiny"
@@ -46,6 +47,15 @@ FILES = {
 WANTED = ["config.json", "model.safetensors", "source.spm", "vocab.json"]
 
 
+def point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set HF_ENDPOINT, which the client reads at import too."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
     from huggingface_hub import _tree_cache, constants
@@ -56,7 +66,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
     monkeypatch.setattr(_tree_cache, "_IN_MEMORY_TREE_CACHE", {})
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving() as served:
-        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        point_at(served.url, monkeypatch)
         yield served
 
 
@@ -153,6 +163,54 @@ def test_offline_takes_what_another_program_left_in_the_cache(hub: Hub) -> None:
     assert sorted(registry.read_entry(REPOSITORY)["pin"]["files"]) == WANTED
 
 
+def test_what_another_program_left_is_completed_and_outlives_its_removal(hub: Hub) -> None:
+    from huggingface_hub import snapshot_download
+
+    hub.push(REPOSITORY, FILES)
+    some = ["config.json", "model.safetensors"]
+    left = Path(snapshot_download(REPOSITORY, endpoint=hub.url, allow_patterns=some))
+    with pytest.raises(ModelError, match="not on this machine"):
+        fetch(offline=True)
+    snapshot_download(REPOSITORY, endpoint=hub.url, allow_patterns=[*some, "source.spm"])
+    assert fetch(offline=True).folder == left
+    head = hub.heads.pop(REPOSITORY)
+    assert fetch().folder == left, "what is here serves where the Hub does not answer"
+    hub.heads[REPOSITORY] = head
+    hub.push(REPOSITORY, {**FILES, "config.json": b"{}"})
+    assert fetch().folder == left
+    assert sorted(os.listdir(left)) == WANTED
+    seen = len(hub.requests)
+    assert fetch().folder == left
+    assert len(hub.requests) == seen
+    assert store.remove(REPOSITORY)
+    assert registry.read_entry(REPOSITORY) == {}
+    assert sorted(os.listdir(left)) == WANTED
+
+
+def test_an_adopted_file_that_changed_is_refused_and_left_alone(hub: Hub) -> None:
+    from huggingface_hub import snapshot_download
+
+    hub.push(REPOSITORY, FILES)
+    left = Path(snapshot_download(REPOSITORY, endpoint=hub.url))
+    fetch(offline=True)
+    shutil.rmtree(left)
+    left.mkdir()
+    for name in WANTED:
+        (left / name).write_bytes(b"other")
+    with pytest.raises(ModelError, match="not the file"):
+        fetch(offline=True)
+    assert sorted(os.listdir(left)) == WANTED
+
+
+def test_a_second_repository_serves_where_the_first_fails(hub: Hub) -> None:
+    hub.push("acme/mirror", FILES)
+    sources = (Source("hub", "acme/gone", "main"), Source("hub", "acme/mirror", "main"))
+    spec = registry.on_hub("acme/gone")._replace(sources=sources)
+    model = store.fetch(spec)
+    assert registry.read_entry("acme/gone")["pin"]["repository"] == "acme/mirror"
+    assert store.fetch(spec, offline=True).folder == model.folder
+
+
 def test_a_private_repository_needs_a_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.push(REPOSITORY, FILES)
     hub.private[REPOSITORY] = "hf_secret"
@@ -191,7 +249,7 @@ def test_no_such_revision(hub: Hub) -> None:
 
 
 def test_an_unreachable_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://me:pass@127.0.0.1:9")
+    point_at("http://me:pass@127.0.0.1:9", monkeypatch)
     with pytest.raises(ModelError, match="cannot be downloaded from") as caught:
         fetch()
     assert "refused" in caught.value.message
@@ -353,9 +411,33 @@ def test_a_folder_with_pickled_weights_is_read_from_a_copy(tmp_path: Path) -> No
     folder.mkdir()
     (folder / "config.json").write_bytes(CONFIG)
     torch.save({"w": torch.ones(3)}, folder / "pytorch_model.bin")
+    for name in ("optimizer.pt", "tf_model.h5", "flax_model.msgpack"):
+        (folder / name).write_bytes(b"not wanted")
     before = sorted(os.listdir(folder))
     model = fetch(str(folder))
     assert model.folder != folder
     assert torch.equal(load_file(model.folder / "model.safetensors")["w"], torch.ones(3))
     assert fetch(str(folder)).folder == model.folder
     assert sorted(os.listdir(folder)) == before
+    assert sorted(os.listdir(model.folder)) == ["config.json", "model.safetensors"]
+
+
+def test_remove_deletes_copies_and_conversions(tmp_path: Path) -> None:
+    import torch
+
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_bytes(CONFIG)
+    torch.save({"w": torch.ones(3)}, folder / "pytorch_model.bin")
+    registry.write_entry(registry.find(str(folder)).spec._replace(name="mine"), "user")
+    made = registry.conversions_folder("mine") / "0123-int8"
+    other = registry.conversions_folder("mine-too") / "0123-int8"
+    for each in (made, other):
+        each.mkdir(parents=True)
+    copy = fetch("mine").folder
+    assert copy != folder
+    assert store.remove("mine")
+    assert not copy.exists()
+    assert not made.parent.exists()
+    assert other.exists()
+    assert sorted(os.listdir(folder)) == ["config.json", "pytorch_model.bin"]
