@@ -18,10 +18,8 @@ def test_pieces_and_gaps_are_the_text(text: str, language: str, window: int) -> 
     assert "".join(piece.text + piece.gap for piece in pieces) == text
     assert all(len(piece.text) <= window for piece in pieces)
     assert all(piece.text == piece.text.strip() for piece in pieces)
-    assert (
-        join(pieces, [piece.text for piece in pieces], language="en").split()
-        == " ".join(piece.text for piece in pieces).split()
-    )
+    joined = join(pieces, [piece.text for piece in pieces], language="en")
+    assert "".join(joined.split()) == "".join(text.split())
 
 
 @given(TEXTS)
@@ -59,3 +57,9 @@ def test_gaps_follow_the_target_language(
     outputs = iter("AB")
     pieces = split(text, source, len, 300)
     assert join(pieces, [next(outputs) if p.text else "" for p in pieces], target) == expected
+
+
+def test_a_word_that_is_cut_is_joined_without_a_space() -> None:
+    pieces = split("a" * 50, "en", len, 20)
+    assert len(pieces) > 1
+    assert join(pieces, [piece.text for piece in pieces], "pt") == "a" * 50
