@@ -132,7 +132,7 @@ for every command that has the option, in a table for one command.
 `XDG_CACHE_HOME`, `XDG_CONFIG_HOME`, `XDG_DATA_HOME` :: Where the folders under FILES are.
 
 `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` :: The Hugging Face cache, the token for
-repositories that ask for one, another server than huggingface.co, and no network; as in all
+repositories that ask for one, another server than the Hub, and no network; as in all
 programs that use the Hub. `TRANSFORMERS_OFFLINE` is the same as the last.
 
 `FXTRANSLATE_RECORDS_URL` :: Another list of Firefox Translations models than Mozilla's.
@@ -177,6 +177,10 @@ of its language; a sentence too long for the model is cut at the end of a clause
 else anywhere. Nothing is dropped: the translations are put together again with the white space
 that stood between the sentences. Where the source writes none, as Chinese does, a space is put in;
 where the target writes none, a single space is left out.
+
+A sentence without a letter passes through as it is. Within others a model can write only what its
+vocabulary holds: emoji, markup, addresses and words in another script may be changed or lost. The
+Firefox Translations models know little beyond running text of their two languages.
 
 # LANGUAGES
 
