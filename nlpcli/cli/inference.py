@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import typer
 
-from nlpcli import backends, device, store
+from nlpcli import backends, device, notice, store
 from nlpcli.batching import windows
 from nlpcli.cli import tell
 from nlpcli.cli.options import Shared
@@ -43,6 +43,7 @@ def infer(given: Shared, plan: Callable[[list[str]], Plan]) -> None:
     Raises typer.Exit with FAILED where records failed that did not end the run.
     """
     _check(given)
+    notice.quiet = given.quiet
     chunks, reader = _input(given)
     first = _beginning(chunks)
     made = plan([record.text for record in first if not record.error])
