@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nlpcli import settings
+from nlpcli import registry
 from nlpcli.backends import int8, recipe, tokenize
 from nlpcli.errors import ModelError
+from nlpcli.notice import notice
 from nlpcli.registry import LocalModel
+from nlpcli.store import place
 
 # Raised whenever what a converted folder holds changes, so that older ones are made again.
 LAYOUT = 1
@@ -29,22 +29,18 @@ def convert(model: LocalModel, dtype: str) -> Path:
 
     The folder holds model.bin with its config.json and shared_vocabulary.json, the tokenizer, and
     recipe.json; the recipe's dtype says what the weights are: where int8 changes the answers of a
-    model too much, they are float32, which is said once on stderr. Two processes convert once, and
+    model too much, they are float32, which is said once. Two processes convert once, and
     one that is killed leaves nothing that the next would take for a model. Raises ModelError where
     CTranslate2 cannot express the model.
     """
     folder = _folder(model, dtype)
     if not _complete(folder):
-        from filelock import FileLock
-
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with place.exclusive(folder.parent.name):
             if not _complete(folder):
-                partial = folder.with_name(f"{folder.name}.partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                shutil.rmtree(folder, ignore_errors=True)
-                _make(model, dtype, partial)
-                partial.rename(folder)
+                notice(f"converting {model.spec.name} to CTranslate2 ({dtype}), once")
+                with place.staging(folder) as staged:
+                    _make(model, dtype, staged)
+                    place.move(staged, folder)
     return convert(model, "float32") if (folder / REFUSED).exists() else folder
 
 
@@ -83,16 +79,16 @@ def _folder(model: LocalModel, dtype: str) -> Path:
             status = file.stat()
             identity.append([str(file.resolve()), status.st_size, status.st_mtime_ns])
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-    name = re.sub(r"[^\w.-]+", "--", model.spec.name).strip("-.") or "model"
-    return settings.cache_dir() / "ct2" / f"{name[-80:]}-{digest}-{dtype}"
+    return registry.conversions_folder(model.spec.name) / f"{digest}-{dtype}"
 
 
 def _make(model: LocalModel, dtype: str, folder: Path) -> None:
     """Convert into `folder`; where int8 is refused, leave nothing there but a note of it."""
     with quiet():
         try:
+            check_kind(model)
             converter = _converter(str(model.folder))
-            converter.convert(str(folder), quantization=dtype)
+            converter.convert(str(folder), quantization=dtype, force=True)
         except (
             ValueError,
             LookupError,
@@ -112,13 +108,24 @@ def _make(model: LocalModel, dtype: str, folder: Path) -> None:
         refused = dtype == "int8" and int8.refusal(folder, made, names, converter.load())
     made.write(folder)
     if refused:
-        print(
-            f"nlpcli: {model.spec.name}: int8 would change its answers ({refused}); using float32",
-            file=sys.stderr,
-        )
+        notice(f"{model.spec.name}: int8 would change its answers ({refused}); using float32")
         shutil.rmtree(folder)
         folder.mkdir()
         (folder / REFUSED).write_text(json.dumps({"int8": refused}) + "\n")
+
+
+def check_kind(model: LocalModel) -> None:
+    """Raises ModelError where the model has no encoder and decoder; else what transformers does."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(
+        model.folder, local_files_only=True, trust_remote_code=False
+    )
+    if not config.is_encoder_decoder:
+        raise ModelError(
+            f"{model.spec.name} is not an encoder-decoder model (its type is {config.model_type})",
+            "name one that translates: nlpcli models list --task translate",
+        )
 
 
 def _converter(folder: str) -> Any:

@@ -133,10 +133,12 @@ class Fast:
     def decode(self, tokens: Sequence[str]) -> str:
         ids = [self._ids[token] for token in tokens if token not in self._specials]
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
-        if self._cleanup:
-            for end in (".", "?", "!", ","):
-                text = text.replace(f" {end}", end)
-            text = text.replace(" ' ", "'")
-            for end in ("n't", "'m", "'s", "'ve", "'re"):
-                text = text.replace(f" {end}", end)
-        return text
+        return _tidied(text) if self._cleanup else text
+
+
+def _tidied(text: str) -> str:
+    """`text` without the spaces that transformers' clean_up_tokenization_spaces takes out: these
+    very ones in this order, which the same answers demand."""
+    for found in (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"):
+        text = text.replace(found, found.strip())
+    return text

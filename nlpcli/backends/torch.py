@@ -16,7 +16,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.generation import logits_process
 
 from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
-from nlpcli.backends.convert import quiet, token_names
+from nlpcli.backends.convert import check_kind, quiet, token_names
 from nlpcli.batching import by_length
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
@@ -36,6 +36,7 @@ class Torch:
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
             with quiet():
+                check_kind(model)
                 tokenizer = AutoTokenizer.from_pretrained(model.folder, **options)
                 self._model = AutoModelForSeq2SeqLM.from_pretrained(
                     model.folder,

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import tiny_models
+from nlpcli import notice
 from nlpcli.backends import Decoding, Request, int8, recipe
 from nlpcli.backends.convert import REFUSED, convert
 from nlpcli.backends.ct2 import CTranslate2
+from nlpcli.backends.torch import Torch
 from nlpcli.device import Device
 from nlpcli.errors import ModelError
 from nlpcli.registry import LocalModel, ModelSpec
@@ -30,6 +32,8 @@ def test_is_made_once(tiny: Build, home: Path, capfd: pytest.CaptureFixture[str]
     folder = convert(tiny("nllb"), "float32")
     assert folder.is_relative_to(home / "cache" / "nlpcli" / "ct2")
     made = (folder / "model.bin").stat()
+    told = "nlpcli: converting nllb to CTranslate2 (float32), once\n"
+    assert capfd.readouterr() == ("", told)
     assert convert(tiny("nllb"), "float32") == folder
     assert (folder / "model.bin").stat() == made
     assert capfd.readouterr() == ("", "")
@@ -45,12 +49,12 @@ def test_two_processes_convert_once(tiny: Build) -> None:
         process.join(120)
         assert process.exitcode == 0
     folder = convert(model, "float32")
-    assert {path.name for path in folder.parent.iterdir()} == {folder.name, f"{folder.name}.lock"}
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_a_killed_conversion_does_no_harm(tiny: Build) -> None:
     folder = convert(tiny("bart"), "float32")
-    partial = folder.with_name(f"{folder.name}.partial")
+    partial = folder.with_name(f".{folder.name}.partial-1-2")
     shutil.move(folder, partial)
     (partial / recipe.FILE).write_text("{")
     assert convert(tiny("bart"), "float32") == folder
@@ -86,7 +90,15 @@ def test_a_good_int8_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     assert recipe.read(folder).dtype == "int8"
     full = convert(model, "float32")
     assert (folder / "model.bin").stat().st_size < 0.5 * (full / "model.bin").stat().st_size
-    assert capfd.readouterr().err == ""
+    assert "int8 would" not in capfd.readouterr().err
+
+
+def test_quiet_says_nothing(
+    tiny: Build, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notice, "quiet", True)
+    convert(tiny("nllb"), "float32")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_bad_int8_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -105,8 +117,8 @@ def test_a_bad_int8_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert recipe.read(chosen).dtype == "float32"
     assert chosen == convert(model, "float32")
     error = capfd.readouterr().err
-    assert error.count("\n") == 1
-    assert "int8 would change its answers" in error
+    assert error.count("int8 would change its answers") == 1
+    assert error.count("\n") == 3
     assert convert(model, "int8") == chosen
     assert capfd.readouterr().err == ""
     assert len(list(chosen.parent.glob(f"*-int8/{REFUSED}"))) == 1
@@ -120,6 +132,17 @@ def test_the_bounds_are_told_apart(tiny: Build, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(int8, "compare", lambda *_, found=found: found)
         reason = int8.refusal(Path(), None, [], None)  # type: ignore[arg-type]
         assert bool(reason) is refused
+
+
+def test_a_model_without_an_encoder_is_refused(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    GPT2LMHeadModel(GPT2Config(vocab_size=8, n_embd=4, n_layer=1, n_head=1)).save_pretrained(
+        tmp_path
+    )
+    for backend in (CTranslate2, Torch):
+        with pytest.raises(ModelError, match="org/tiny model is not an encoder-decoder model"):
+            backend(_model(tmp_path), Device("cpu"))
 
 
 def test_what_cannot_be_converted(tmp_path: Path) -> None:
