@@ -96,8 +96,8 @@ def _many_languages(source: str, target: str, offline: bool) -> ModelSpec | None
     wanted = {base(source), base(target)}
     specs = [
         spec
-        for spec in (registry.find(name).spec for name in registry.names("translate"))
-        if len(spec.languages) > 2 and wanted <= {base(tag) for tag in spec.languages}
+        for spec in registry.many_languages()
+        if wanted <= {base(tag) for tag in spec.languages}
     ]
     here = [spec for spec in specs if store.locate(spec)]
     return next(iter(here or ([] if offline else specs)), None)
