@@ -17,3 +17,8 @@ def notice(message: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # nobody is there to be told
+
+
+def on_terminal() -> bool:
+    """Whether progress is to be shown: standard error is a terminal, and not `quiet`."""
+    return not quiet and sys.stderr is not None and sys.stderr.isatty()

@@ -51,7 +51,9 @@ def derived_folders(name: str) -> list[Path]:
 def quoted(name: str) -> str:
     """A file name for the model `name`, which may be a path too."""
     name = name.replace("/", "%2F")
-    return name if name.isalnum() else re.sub(r"[^\w.%-]+", "-", name).lstrip(".")[-120:] or "model"
+    if name.replace("-", "").isalnum():
+        return name
+    return re.sub(r"[^\w.%-]+", "-", name).lstrip(".")[-200:] or "model"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -110,22 +110,31 @@ def _records(offline: bool) -> str:
     url = discovery.records_url()
     digest = hashlib.sha256(url.encode()).hexdigest()[:12]
     kept = cache_dir() / f"firefox-{digest}.json"
-    age = time.time() - kept.stat().st_mtime if kept.exists() else None
-    if age is not None and (offline or 0 <= age < _DAY):
-        return kept.read_text(encoding="utf-8")
-    if offline:
-        return ""
+    body = _usable(kept)
+    if offline or (body and 0 <= time.time() - kept.stat().st_mtime < _DAY):
+        return body
     try:
-        body = _read(url).decode("utf-8")
-        discovery.parse_records(body)
+        fresh = _read(url).decode("utf-8")
+        discovery.parse_records(fresh)
     except (OSError, ValueError):
-        if age is not None:
-            return kept.read_text(encoding="utf-8")
+        if body:
+            return body
         raise
     kept.parent.mkdir(parents=True, exist_ok=True)
     partial = kept.with_name(f".{kept.name}.{os.getpid()}")
-    partial.write_text(body, encoding="utf-8")
+    partial.write_text(fresh, encoding="utf-8")
     partial.replace(kept)
+    return fresh
+
+
+def _usable(kept: Path) -> str:
+    from fxtranslate import discovery
+
+    try:
+        body = kept.read_text(encoding="utf-8")
+        discovery.parse_records(body)
+    except (OSError, ValueError):
+        return ""
     return body
 
 
@@ -227,6 +236,8 @@ def _read(url: str, advance_to: Callable[[int], None] = lambda size: None) -> by
     content = bytearray()
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            if url.startswith("https:") and not response.url.startswith("https:"):
+                raise OSError(f"{url} leads to an address without https")
             while block := response.read(1 << 16):
                 content += block
                 advance_to(len(content))

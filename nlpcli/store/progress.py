@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nlpcli.notice import on_terminal
+
 
 @contextmanager
 def watching(label: str, total: int, *folders: Path) -> Iterator[None]:
     """Show how the files in `folders` grow towards `total` bytes (0 for unknown)."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield
         return
     with bar(label, total) as advance_to:
@@ -64,7 +65,7 @@ class _Shown:
 @contextmanager
 def bar(label: str, total: int) -> Iterator[_Silent | _Shown]:
     """A function that takes the bytes done so far; it shows nothing off a terminal."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield _Silent()
         return
     shown = _Shown(label, total)

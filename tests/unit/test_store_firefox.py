@@ -179,6 +179,15 @@ def test_a_stale_list_is_better_than_none(
     assert listed() == [("en", "de")]
 
 
+def test_a_damaged_list_is_fetched_again(settings: Settings) -> None:
+    settings.offer("en", "de", FILES)
+    listed()
+    (kept,) = cache_dir().glob("firefox-*.json")
+    kept.write_text("{")
+    assert listed(offline=True) == []
+    assert listed() == [("en", "de")]
+
+
 def test_a_real_model_works_under_another_name(settings: Settings) -> None:
     from fxtranslate import Translator
 
