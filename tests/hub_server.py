@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
 
 def commit_of(files: dict[str, bytes]) -> str:
     """A commit hash that stands for the content, as git's does."""
@@ -48,6 +50,15 @@ class Hub:
 
 def _large(name: str) -> bool:
     return name.endswith((".safetensors", ".bin", ".spm"))
+
+
+def point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set HF_ENDPOINT, which the client reads at import too."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 @contextmanager

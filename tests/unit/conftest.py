@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import tiny_models
+from hub_server import Hub, point_at, serving
 from nlpcli.registry import LocalModel, ModelSpec
 
 VARIANTS: dict[str, Callable[[Path], Path]] = {
@@ -45,3 +46,17 @@ def shared_cache(_conversions: Path, home: Path, monkeypatch: pytest.MonkeyPatch
     """A cache folder that the tests share, so that each model is converted once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(_conversions))
     return _conversions
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
+    from huggingface_hub import _tree_cache, constants
+
+    # The client reads its cache folder at import, and keeps listings in memory.
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "huggingface" / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "huggingface" / "token"))
+    monkeypatch.setattr(_tree_cache, "_IN_MEMORY_TREE_CACHE", {})
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as served:
+        point_at(served.url, monkeypatch)
+        yield served
