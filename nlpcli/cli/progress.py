@@ -38,9 +38,11 @@ class Progress:
             return
         if self._bar is None:
             self._bar = self._make()
-            self._task = self._bar.add_task("", total=None, rate="")
-        rate = self._done / (time.monotonic() - self._begun)
-        self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f}/s")
+            self._task = self._bar.add_task("", total=None, told="")
+        seconds = time.monotonic() - self._begun
+        taken = f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+        told = f"{self._done:,} records  {self._done / seconds:,.0f}/s  {taken}"
+        self._bar.update(self._task, told=told)
 
     def tell(self, message: str) -> None:
         """Print a line above the bar."""
@@ -52,13 +54,11 @@ class Progress:
     def _make(self) -> Any:
         from rich.console import Console
         from rich.progress import Progress as Bar
-        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import SpinnerColumn, TextColumn
 
         bar = Bar(
             SpinnerColumn(),
-            TextColumn("{task.completed:,} records"),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[told]}"),
             console=Console(stderr=True),
             transient=True,
         )
