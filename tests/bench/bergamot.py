@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from fxtranslate import Translator
 from machine import describe, table
 from sacrebleu.metrics import BLEU, CHRF
 from sentencex import segment
@@ -43,11 +44,38 @@ def timed(command: list[str], source: Path) -> tuple[float, list[str]]:
         return seconds, out.read().decode().split("\n")[:-1]
 
 
+def by_sentence(folder: Path, language: str, texts: list[str]) -> list[str]:
+    """The engine by hand over each sentence, the white space between them kept."""
+    vocabulary = next(folder.glob("vocab*.spm")).read_bytes()
+    translator = Translator(
+        next(folder.glob("model*.bin")).read_bytes(),
+        vocabulary,
+        vocabulary,
+        next(folder.glob("lex*.bin")).read_bytes(),
+    )
+    return [
+        "".join(
+            translator.translate(sentence.strip()) + sentence[len(sentence.rstrip()) :]
+            for sentence in segment(language, text)
+        )
+        for text in texts
+    ]
+
+
 def main() -> None:
     data = Path(os.environ["NLPCLI_BENCH_DATA"]) / "tatoeba-en-pt"
     print(describe("nlpcli", "fxtranslate", "sacrebleu"))
     rows: list[tuple[str, ...]] = [
-        ("direction", "loop, lines/s", "nlpcli, lines/s", "ratio", "equal", "BLEU", "chrF")
+        (
+            "direction",
+            "loop, lines/s",
+            "nlpcli, lines/s",
+            "ratio",
+            "one sentence: equal",
+            "several: equal",
+            "BLEU",
+            "chrF",
+        )
     ]
     for source, target in (("en", "pt"), ("pt", "en")):
         texts = (data / f"test.{source}").read_text().splitlines()
@@ -58,6 +86,9 @@ def main() -> None:
         fast, outputs = timed(command, data / f"test.{source}")
         single = [i for i, text in enumerate(texts) if len(segment(source, text)) == 1]
         equal = sum(outputs[i] == by_hand[i] for i in single)
+        several = [i for i in range(len(texts)) if i not in set(single)]
+        expected = by_sentence(folder, source, [texts[i] for i in several])
+        joined = sum(outputs[i] == text for i, text in zip(several, expected, strict=True))
         scores = [metric.corpus_score(outputs, [references]).score for metric in (BLEU(), CHRF())]
         rows.append(
             (
@@ -65,7 +96,8 @@ def main() -> None:
                 f"{len(texts) / slow:.0f}",
                 f"{len(texts) / fast:.0f}",
                 f"{slow / fast:.2f}",
-                f"{equal} of {len(single)} lines of one sentence",
+                f"{equal} of {len(single)}",
+                f"{joined} of {len(several)}",
                 *(f"{score:.1f}" for score in scores),
             )
         )
