@@ -57,6 +57,9 @@ def list_models(
     every model has its own, with tabs between name, task, languages, bytes,
     licence, and whether it is here.
     """
+    known = {each for spec in registry.catalogue().values() for each in spec.tasks}
+    if task and task not in known:
+        raise UsageError(f"no such task: {task}", f"name one of {', '.join(sorted(known))}")
     here = set(registry.pulled_names())
     rows = []
     for name in sorted(here if pulled else here.union(registry.names())):
@@ -133,6 +136,8 @@ def add(
     Nothing is downloaded yet; the files of a folder are hashed for verify.
     """
     registry.check_name(name)
+    if name in registry.catalogue():
+        raise UsageError(f"{name}: a built-in model has that name", "choose another")
     if registry.read_entry(name).get("origin") == "user" or registry.own_folder(name).exists():
         raise UsageError(f"{name}: already there", f"nlpcli models remove {name}")
     registry.write_entry(_described(name, source, sha256, tuple(file or ())), "user")

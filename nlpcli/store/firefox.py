@@ -99,7 +99,8 @@ def pull(spec: ModelSpec, source: Source) -> LocalModel:
 
 
 def _no_list(error: Exception) -> ModelError:
-    reason = f"it lacks {error}" if isinstance(error, LookupError) else error
+    reason = getattr(error, "reason", error)  # urllib wraps what happened
+    reason = f"it lacks {error}" if isinstance(error, LookupError) else reason
     return ModelError(f"the list of Firefox Translations models cannot be had: {reason}", _HINT)
 
 

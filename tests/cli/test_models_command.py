@@ -223,7 +223,6 @@ def test_list() -> None:
     assert "bergamot-en-pt\ttranslate\ten pt\t35479960\tMPL-2.0\tno" in lines
     assert any(line.startswith("opus-mt-en-de\t") for line in lines)
     assert {line.count("\t") for line in lines} == {5}
-    assert models("list", "--task", "nothing")[0].count("\n") == 1
     objects = [json.loads(line) for line in models("list", "--json")[0].splitlines()]
     assert len(objects) == len(lines) - 1
     (pair,) = [each for each in objects if each["name"] == "bergamot-en-pt"]
@@ -243,3 +242,13 @@ def test_show_an_unknown_name() -> None:
     stderr = models("show", "opus-mt-en-ed", code=3)[1]
     assert "nlpcli: no model called opus-mt-en-ed\n" in stderr
     assert "opus-mt-en-de" in stderr
+
+
+def test_a_built_in_name_is_not_for_another_model(tmp_path: Path) -> None:
+    _, error = models("add", "bergamot-en-pt", str(tmp_path), code=2)
+    assert "built-in" in error
+
+
+def test_list_an_unknown_task() -> None:
+    _, error = models("list", "--task", "foo", code=2)
+    assert "translate" in error
