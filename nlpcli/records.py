@@ -32,7 +32,8 @@ class Record(NamedTuple):
     """One record: `text` is the field to work on; `line` (1-based) is where it begins in `file`.
 
     `raw` keeps a JSONL object's own text and `row` a CSV or TSV row with its `columns`, so that
-    what is not worked on passes through untouched. `error` says why the record is bad.
+    what is not worked on passes through untouched. `messages` are the (role, content) pairs of a
+    dialogue that stands in the place of a text. `error` says why the record is bad.
     """
 
     file: str
@@ -42,6 +43,7 @@ class Record(NamedTuple):
     row: list[str] | None = None
     columns: tuple[str, ...] = ()
     error: str = ""
+    messages: tuple[tuple[str, str], ...] = ()
 
     @property
     def where(self) -> str:
@@ -83,12 +85,23 @@ class Reader:
 
     Iterating gives lists of records as they arrive, none of them empty: whatever one read of the
     input completed, so that a slow pipe is answered line by line. `columns` is the header of the
-    first CSV or TSV.
+    first CSV or TSV. `also` names fields that are taken where a record lacks `field`; one called
+    `messages` holds a dialogue. With `whole`, a file of text is one record, not one for each line.
     """
 
-    def __init__(self, paths: Sequence[str], format: str = "auto", field: str = "text") -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        format: str = "auto",
+        field: str = "text",
+        *,
+        also: Sequence[str] = (),
+        whole: bool = False,
+    ) -> None:
         self.paths = list(paths) or [STDIN]
         self.field = field
+        self._also = tuple(also)
+        self._whole = whole
         self.columns: tuple[str, ...] = ()
         self._format = format
         check(self.paths)
@@ -111,6 +124,8 @@ class Reader:
         return format_of(path) if self._format == "auto" else self._format
 
     def _records(self, name: str, format: str, source: Iterable[bytes]) -> Iterator[list[Record]]:
+        if format == "text" and self._whole:
+            return _whole(name, source)
         if format == "text":
             return _by_line(name, source, text_record)
         if format == "jsonl":
@@ -133,14 +148,20 @@ class Reader:
             return _bad(record, f"not valid JSON: {what} at column {error.colno}")
         if not isinstance(value, dict):
             return _bad(record, f"not a JSON object but {_json_type(value)}")
-        text = value.get(self.field)
-        record = Record(name, number, text if isinstance(text, str) else "", raw)
-        if not isinstance(text, str):
-            if self.field not in value:
-                return _bad(record, _no_field(self.field, list(value)))
-            return _bad(record, f'field "{self.field}" is not text but {_json_type(text)}')
-        if not text.isascii() and re.search(_SURROGATE, text):
-            what = f'field "{self.field}" holds half a surrogate pair'
+        field = next((each for each in (self.field, *self._also) if each in value), None)
+        if field is None:
+            return _bad(Record(name, number, raw=raw), _no_field(self.field, list(value)))
+        text = value[field]
+        if field == "messages" and field in self._also:
+            record = _dialogue(Record(name, number, raw=raw), text)
+        elif not isinstance(text, str):
+            what = f'field "{field}" is not text but {_json_type(text)}'
+            return _bad(Record(name, number, raw=raw), what)
+        else:
+            record = Record(name, number, text, raw)
+        said = (text,) if isinstance(text, str) else (content for _, content in record.messages)
+        if any(not each.isascii() and re.search(_SURROGATE, each) for each in said):
+            what = f'field "{field}" holds half a surrogate pair'
             return Record(name, number, raw=raw, error=what)
         return record
 
@@ -155,7 +176,8 @@ class Reader:
                         hint = "the first line must name the columns"
                         raise DataError(f"{name}:{line}: {error}", hint)
                     columns = tuple(row)
-                    position = _column(columns, self.field, f"{name}:{line}")
+                    field = next((e for e in (self.field, *self._also) if e in row), self.field)
+                    position = _column(columns, field, f"{name}:{line}")
                     self.columns = self.columns or columns
                     continue
                 text = ""
@@ -178,6 +200,26 @@ def _by_line(
         number += len(some)
         if found := [record for record in records if record is not None]:
             yield found
+
+
+def _whole(name: str, source: Iterable[bytes]) -> Iterator[list[Record]]:
+    yield [text_record(name, 1, b"".join(source).removeprefix(b"\xef\xbb\xbf"))]
+
+
+def _dialogue(record: Record, value: Any) -> Record:
+    """`record` with the messages that the JSON `value` holds, a bad one where it is no dialogue."""
+    try:
+        messages = tuple((str(each["role"]), each["content"]) for each in value)
+    except (KeyError, TypeError):
+        messages = ()
+    if not messages or not all(isinstance(content, str) for _, content in messages):
+        what = 'field "messages" is not a list of objects with "role" and "content"'
+        return _bad(record, what)
+    roles = ("system", "user", "assistant")
+    for role, _ in messages:
+        if role not in roles:
+            return _bad(record, f'field "messages": no role {role!r}; there are {", ".join(roles)}')
+    return record._replace(messages=messages)
 
 
 class _Dry(Exception):

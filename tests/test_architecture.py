@@ -33,7 +33,10 @@ LEAVES = {
     "tokenizers": {"backends"},
     "huggingface_hub": {"store", "backends"},
     "safetensors": {"store", "backends"},
-    "numpy": {"backends", "store"},
+    "numpy": {"backends", "store", "tasks"},
+    "xllamacpp": {"backends"},
+    "gguf": {"backends"},
+    "jinja2": {"backends"},
 }
 
 

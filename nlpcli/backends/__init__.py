@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nlpcli.errors import ModelError, UsageError
 
@@ -13,22 +13,39 @@ if TYPE_CHECKING:
     from nlpcli.registry import LocalModel, ModelSpec
 
 
+class Message(NamedTuple):
+    """One turn of a dialogue. `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
 class Request(NamedTuple):
     """One text to work on, short enough for the model's window.
 
-    `source` and `target` are BCP 47 language tags; many-language models need them.
+    `source` and `target` are BCP 47 language tags; many-language models need them. A language
+    model continues `text`, or answers `messages` in its own chat template where there are any.
+    `pair` is the second text of a classifier of pairs (an NLI hypothesis). `seed` fixes what is
+    sampled for this request, whatever else is in the batch; the k-th sample takes seed + k.
     """
 
     text: str
     source: str | None = None
     target: str | None = None
+    messages: tuple[Message, ...] = ()
+    pair: str | None = None
+    seed: int = 0
 
 
 class Decoding(NamedTuple):
     """How to search for the output; the same for every request of one `run`.
 
     `beam` None means the model's own default; `batch_size` 0 means a token budget that suits
-    the device. `no_repeat_ngram` 0 turns that constraint off.
+    the device. `no_repeat_ngram` 0 turns that constraint off. `temperature` 0 is greedy; above it
+    `nbest` independent samples are drawn, from the `top_k` likeliest tokens (0: all) that make up
+    `top_p` of the probability. The output ends before any string of `stop`. `schema` (JSON Schema)
+    or `grammar` (GBNF) constrains it. `logprobs` is the number of alternatives to tell for each
+    token (0: only the token's own), None for no log-probabilities.
     """
 
     beam: int | None = None
@@ -37,111 +54,316 @@ class Decoding(NamedTuple):
     max_tokens: int | None = None
     no_repeat_ngram: int = 0
     batch_size: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+    schema: str = ""
+    grammar: str = ""
+    logprobs: int | None = None
+
+
+class Token(NamedTuple):
+    """A generated token with its log-probability (natural, before temperature and top-p), and
+    the likeliest tokens in its place with theirs, best first."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
 
 
 class Hypothesis(NamedTuple):
     """One output. `score` is the mean log-probability (natural) of its tokens, end token
-    included; None where the backend cannot tell. `tokens` counts the tokens it covers."""
+    included; None where the backend cannot tell. `tokens` counts the tokens it covers. `finish`
+    is stop (it ended by itself, or at a stop string) or length (`max_tokens`, or the window);
+    `logprobs` its tokens where they were asked for."""
 
     text: str
     score: float | None = None
     tokens: int = 0
+    finish: str = "stop"
+    logprobs: tuple[Token, ...] = ()
 
 
 class Result(NamedTuple):
-    """The hypotheses of one request, best first; at least one."""
+    """The hypotheses of one request, best first; at least one, unless `error` says why this
+    request alone cannot be answered."""
 
     hypotheses: tuple[Hypothesis, ...]
+    error: str = ""
 
     @property
     def text(self) -> str:
         return self.hypotheses[0].text
 
 
-class Backend(Protocol):
+class Delta(NamedTuple):
+    """A piece of a streamed output. The last one has `finish` set, as in Hypothesis."""
+
+    text: str
+    finish: str = ""
+
+
+class Model(Protocol):
     """Compute only. One instance belongs to the thread that made it."""
 
     window: int
-    """The longest text `run` takes whole, in the units of `measure`."""
+    """The longest text it takes whole, in the units of `measure`."""
 
     def measure(self, text: str) -> int:
         """The length of `text`: tokens where counting them is cheap, else characters."""
 
-    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
-        """One result for each request, in order. May be given any number; batches itself."""
-
     def close(self) -> None: ...
 
 
-class BackendEntry(NamedTuple):
-    """What must be known of a backend without importing it."""
+class Backend(Model, Protocol):
+    """A model that puts out text."""
 
-    target: str
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
+        """One result for each request, in order. May be given any number; batches itself."""
+
+
+class LanguageModel(Backend, Protocol):
+    """A decoder. Its window holds the prompt and the output together.
+
+    A prompt beyond the window makes a Result with `error` in `run`, DataError in `stream`.
+    """
+
+    chat: bool
+    """Whether it has a chat template; without one, `messages` are joined by blank lines."""
+
+    def stream(self, request: Request, decoding: Decoding) -> Iterator[Delta]:
+        """The output as it comes; closing the iterator stops the model."""
+
+    def likelihoods(
+        self, requests: Sequence[Request], continuations: Sequence[str]
+    ) -> list[list[float]]:
+        """For each request, the log-probability (natural, summed over tokens) of each of
+        `continuations` as the output. Only where the entry has the feature `likelihoods`."""
+
+
+class Encoder(Model, Protocol):
+    """An encoder, with or without a classification head."""
+
+    labels: tuple[str, ...]
+    """The labels of the head, in the order of its logits; () without a head."""
+    multi_label: bool
+    """Whether the head was trained for several labels at once (sigmoid, not softmax)."""
+
+    def embed(self, texts: Sequence[str], batch_size: int = 0) -> Any:
+        """float32 array (texts, dimensions): mean-pooled, each row of length one."""
+
+    def classify(self, requests: Sequence[Request], batch_size: int = 0) -> Any:
+        """float32 array (requests, labels): the head's logits."""
+
+
+class BackendEntry(NamedTuple):
+    """What must be known of a backend without importing it.
+
+    `targets` maps each of KINDS it runs to its class; `lacks` are architectures (transformers
+    model types) that it cannot run all the same. `dtypes` is empty where the model's file settles
+    the number format. `features` are those of FEATURES it has.
+    """
+
+    targets: Mapping[str, str]
     formats: frozenset[str]
     devices: frozenset[str]
     dtypes: frozenset[str]
     summary: str
-    decodes: bool = True
-    """Whether beam, n-best and scores can be chosen."""
+    features: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
 
+
+KINDS = ("seq2seq", "decoder", "encoder", "classifier")
+FEATURES = {
+    "search": "beam search, n-best lists and scores",
+    "sample": "sampling",
+    "constrain": "JSON schemas and grammars",
+    "logprobs": "log-probabilities",
+    "likelihoods": "likelihoods of given outputs",
+    "attention": "attention weights",
+}
 
 _ANY_DEVICE = frozenset({"cpu", "cuda", "mps", "xpu"})
 
 BACKENDS: dict[str, BackendEntry] = {
     "bergamot": BackendEntry(
-        "nlpcli.backends.bergamot:Bergamot",
+        {"seq2seq": "nlpcli.backends.bergamot:Bergamot"},
         formats=frozenset({"bergamot"}),
         devices=frozenset({"cpu"}),
         dtypes=frozenset({"int8"}),
         summary="Firefox Translations models, on the CPU",
-        decodes=False,
+    ),
+    "llamacpp": BackendEntry(
+        {"decoder": "nlpcli.backends.llamacpp:LlamaCpp"},
+        formats=frozenset({"gguf"}),
+        devices=frozenset({"cpu"}),
+        dtypes=frozenset(),
+        summary="llama.cpp: GGUF models as they are; the first word soonest, schemas, grammars",
+        features=frozenset({"sample", "constrain", "logprobs"}),
     ),
     "ct2": BackendEntry(
-        "nlpcli.backends.ct2:CTranslate2",
-        formats=frozenset({"transformers", "ct2"}),
+        {
+            "seq2seq": "nlpcli.backends.ct2.seq2seq:CTranslate2",
+            "decoder": "nlpcli.backends.ct2.decoder:Decoder",
+            "encoder": "nlpcli.backends.ct2.encoder:Encoder",
+            "classifier": "nlpcli.backends.ct2.encoder:Encoder",
+        },
+        formats=frozenset({"transformers", "ct2", "gguf"}),
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "float16", "bfloat16", "int8"}),
-        summary="CTranslate2: the fastest for encoder-decoder models",
+        summary="CTranslate2: the fastest for batches on a CPU",
+        features=frozenset({"search", "sample", "logprobs", "likelihoods"}),
+        lacks=frozenset({"deberta", "deberta-v2"}),
     ),
     "torch": BackendEntry(
-        "nlpcli.backends.torch:Torch",
-        formats=frozenset({"transformers"}),
+        {
+            "seq2seq": "nlpcli.backends.torch.seq2seq:Torch",
+            "decoder": "nlpcli.backends.torch.decoder:Decoder",
+            "encoder": "nlpcli.backends.torch.encoder:Encoder",
+            "classifier": "nlpcli.backends.torch.encoder:Encoder",
+        },
+        formats=frozenset({"transformers", "gguf"}),
         devices=_ANY_DEVICE,
         dtypes=frozenset({"float32", "float16", "bfloat16"}),
         summary="PyTorch with transformers: every architecture, every device",
+        features=frozenset({"search", "sample", "logprobs", "likelihoods", "attention"}),
+    ),
+    "openai": BackendEntry(
+        {"decoder": "nlpcli.backends.openai:OpenAI"},
+        formats=frozenset({"openai"}),
+        devices=_ANY_DEVICE,
+        dtypes=frozenset(),
+        summary="any OpenAI-compatible server: -m openai:NAME",
+        features=frozenset({"sample", "constrain", "logprobs"}),
     ),
     "echo": BackendEntry(
-        "nlpcli.backends.echo:Echo",
+        dict.fromkeys(KINDS, "nlpcli.backends.echo:Echo"),
         formats=frozenset({"echo"}),
         devices=_ANY_DEVICE,
         dtypes=frozenset({"float32", "float16", "bfloat16", "int8"}),
         summary="returns its input: for --dry-run and tests",
+        features=frozenset(FEATURES),
     ),
 }
 
+# Which backend is fastest at what; those not named follow in the order of BACKENDS. ct2's sampling
+# is not repeatable for one request whatever the batch, so it comes last there.
+PREFERENCES = {
+    "stream": ("llamacpp", "ct2"),
+    "batch": ("ct2",),
+    "sample": ("llamacpp", "torch"),
+}
 
-def choose(spec: ModelSpec, requested: str = "auto", device: str = "auto") -> str:
-    """The backend for a model: the one requested, else the first of BACKENDS that reads its format
-    and runs on `device`. Raises UsageError where the one requested cannot read it."""
-    able = [name for name, entry in BACKENDS.items() if spec.format in entry.formats]
-    if requested != "auto":
-        if requested not in able:
-            raise UsageError(
-                f"the {requested} backend cannot run {spec.name}",
-                f"it runs on {' or '.join(able)}" if able else f"nor can another: {spec.format}",
-            )
-        return requested
-    kind = device.partition(":")[0]
-    for name in able:
-        if kind == "auto" or kind in BACKENDS[name].devices:
-            return name
-    if not able:
+
+def kind(model: LocalModel) -> str:
+    """Which of KINDS the model in its folder is. Raises ModelError where that cannot be told."""
+    if model.spec.format == "bergamot":
+        return "seq2seq"
+    if model.spec.format in ("gguf", "openai"):
+        return "decoder"
+    from nlpcli.registry import read_json
+
+    if model.spec.format == "ct2":
+        return "seq2seq"
+    config = read_json(model.folder / "config.json")
+    if not config:
+        raise ModelError(f"{model.spec.name}: no config.json that can be read in {model.folder}")
+    names = " ".join(config.get("architectures") or ())
+    if "ForSequenceClassification" in names:
+        return "classifier"
+    if config.get("is_encoder_decoder") or "ForConditionalGeneration" in names:
+        return "seq2seq"
+    if "ForCausalLM" in names or "LMHeadModel" in names:
+        return "decoder"
+    return "encoder"
+
+
+def able(spec: ModelSpec, requested: str = "auto") -> list[str]:
+    """The backends that read the model's format, the one `requested` alone where one is.
+
+    Needs no download. Raises UsageError where the one requested does not, ModelError where none.
+    """
+    found = [name for name, entry in BACKENDS.items() if spec.format in entry.formats]
+    if not found:
         raise ModelError(f"no backend runs {spec.name}: its format is {spec.format or 'unknown'}")
-    return able[0]
+    if requested == "auto":
+        return found
+    if requested not in found:
+        raise UsageError(
+            f"the {requested} backend cannot run {spec.name}", f"it runs on {' or '.join(found)}"
+        )
+    return [requested]
 
 
-def load(name: str, model: LocalModel, device: Device) -> Backend:
+def choose(
+    model: LocalModel,
+    requested: str = "auto",
+    device: str = "auto",
+    *,
+    work: str = "batch",
+    needs: Mapping[str, str] | None = None,
+) -> str:
+    """The backend for a model that is here: the one requested, else the best for `work` (one of
+    PREFERENCES) that runs its kind and architecture on `device` and has what is needed.
+
+    `needs` maps features to the options that ask for them. Raises UsageError or ModelError.
+    """
+    found = _runs(model, able(model.spec, requested))
+    needs = needs or {}
+    fit = [name for name in found if BACKENDS[name].features >= needs.keys()]
+    if not fit:
+        _lacking(model, found, needs)
+    preferred = PREFERENCES[work]
+    ranked = sorted(fit, key=lambda n: preferred.index(n) if n in preferred else len(preferred))
+    return _on_device(ranked, device)
+
+
+def load(name: str, model: LocalModel, device: Device) -> Any:
     """Import the backend `name` and load `model` on `device`."""
-    module, _, attribute = BACKENDS[name].target.partition(":")
-    backend: Backend = getattr(import_module(module), attribute)(model, device)
-    return backend
+    target = next(iter(BACKENDS[name].targets.values()))
+    if len(BACKENDS[name].targets) > 1 and model.spec.format != "echo":
+        target = BACKENDS[name].targets[kind(model)]
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)(model, device)
+
+
+def _runs(model: LocalModel, names: list[str]) -> list[str]:
+    """Those of `names` that run the model's kind and architecture; never none."""
+    what = kind(model)
+    found = [
+        name
+        for name in names
+        if what in BACKENDS[name].targets and model.spec.architecture not in BACKENDS[name].lacks
+    ]
+    if not found:
+        raise UsageError(
+            f"the {names[0]} backend does not run {model.spec.name} ({model.spec.architecture})",
+            "leave out --backend",
+        )
+    return found
+
+
+def _lacking(model: LocalModel, names: list[str], needs: Mapping[str, str]) -> None:
+    """Raise UsageError for the first feature that none of the backends `names` has."""
+    for feature, option in needs.items():
+        if not any(feature in BACKENDS[name].features for name in names):
+            able_to = [n for n, entry in BACKENDS.items() if feature in entry.features]
+            others = " or ".join(name for name in able_to if name != "echo")
+            raise UsageError(
+                f"{option}: the {' and the '.join(names)} backend has no {FEATURES[feature]}",
+                f"name a model that runs on {others} (see nlpcli models list)",
+            )
+    raise UsageError(f"no backend runs {model.spec.name} with {' and '.join(needs.values())}")
+
+
+def _on_device(names: list[str], device: str) -> str:
+    """The first of `names` that runs on `device`; `auto` prefers a GPU where there is one."""
+    wanted: Collection[str] = {device.partition(":")[0]}
+    if device == "auto":
+        if len({BACKENDS[name].devices for name in names}) == 1:
+            return names[0]
+        from nlpcli.device import cuda_devices
+
+        wanted = {"cuda"} if cuda_devices() else {"cpu"}
+    return next((n for n in names if BACKENDS[n].devices.issuperset(wanted)), names[0])

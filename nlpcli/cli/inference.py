@@ -3,7 +3,7 @@ models on a device, run, and report. The command itself says only which task and
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -26,41 +26,47 @@ from nlpcli.writing import Output, Writer
 
 
 class Plan(NamedTuple):
-    """What to run: a task and its models, a backend for each. `notes` are told
-    to the user, `why` only under --verbose; `needs` are options that only a backend that searches
-    can follow."""
+    """What to run: a task and its models, a backend for each. `notes` are told to the user, `why`
+    only under --verbose. `needs` maps the features (backends.FEATURES) that the last model's
+    backend must have to the options that ask for them; `work` (backends.PREFERENCES) says what
+    the backend should be good at; `window` is the most records answered at once."""
 
     task: Task
     models: tuple[ModelSpec, ...]
-    needs: tuple[str, ...] = ()
+    needs: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
+    work: str = "batch"
+    window: int = 512
 
 
-def infer(given: Shared, plan: Callable[[list[str]], Plan]) -> None:
-    """Run the plan over the records that `given` names. `plan` gets the first texts that came.
+def infer(
+    given: Shared,
+    plan: Callable[[list[str]], Plan],
+    *,
+    also: Sequence[str] = (),
+    whole: bool = False,
+) -> None:
+    """Run the plan over the records that `given` names. `plan` gets the first texts that came;
+    `also` and `whole` are records.Reader's.
 
     Raises typer.Exit with FAILED where records failed that did not end the run.
     """
-    _check(given)
-    notice.quiet = given.quiet
-    chunks, reader = _input(given)
+    check(given)
+    chunks, reader = _input(given, also, whole)
     first = _beginning(chunks)
     made = plan([record.text for record in first if not record.error])
-    if not given.quiet:
-        for note in made.notes:
-            tell(note)
-    job = _job(given, made) if first else Job(made.task, (), Device("cpu"))
+    job = prepare(given, made) if first else Job(made.task, (), Device("cpu"))
     name, jobs = choose(given.runner, job, given.jobs)
     if given.verbose:
-        _explain(made, job, f"{name}, {jobs} processes" if jobs > 1 else name)
+        tell(f"runner {name}, {jobs} processes" if jobs > 1 else f"runner {name}")
     gc.freeze()
     gc.enable()
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
     with Output(given.output) as output, make(name, job, jobs) as runner, Progress(given) as bar:
         writer = Writer(output, _output_format(given, reader), given.field, fields)
         summary = run(
-            windows(chain([first], chunks), limit=runner.window),
+            windows(chain([first], chunks), limit=min(runner.window, made.window)),
             runner,
             writer,
             fields=made.task.fields,
@@ -77,8 +83,20 @@ def infer(given: Shared, plan: Callable[[list[str]], Plan]) -> None:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _check(given: Shared) -> None:
+def prepare(given: Shared, made: Plan) -> Job:
+    """Tell the plan's notes, choose backends and a device, and bring the models here."""
+    if not given.quiet:
+        for note in made.notes:
+            tell(note)
+    job = _job(given, made)
+    if given.verbose:
+        _explain(made, job)
+    return job
+
+
+def check(given: Shared) -> None:
     """Raise UsageError for a value that no option takes, DeviceError for a device not here."""
+    notice.quiet = given.quiet
     for name, value, known in (
         ("--input-format", given.input_format, ("auto", *FORMATS)),
         ("--output-format", given.output_format, ("auto", *FORMATS)),
@@ -99,11 +117,13 @@ def _check(given: Shared) -> None:
     device.check(given.device)
 
 
-def _input(given: Shared) -> tuple[Iterator[list[Record]], Reader | None]:
+def _input(
+    given: Shared, also: Sequence[str], whole: bool
+) -> tuple[Iterator[list[Record]], Reader | None]:
     if given.text:
         texts = [os.fsencode(text) for text in given.text]
         return iter([[text_record("--text", n, text) for n, text in enumerate(texts, 1)]]), None
-    reader = Reader(given.inputs or [], given.input_format, given.field)
+    reader = Reader(given.inputs or [], given.input_format, given.field, also=also, whole=whole)
     return iter(reader), reader
 
 
@@ -112,7 +132,7 @@ def _beginning(chunks: Iterator[list[Record]]) -> list[Record]:
     first: list[Record] = []
     for chunk in chunks:
         first += chunk
-        if any(record.text.strip() for record in chunk):
+        if any(record.messages or record.text.strip() for record in chunk):
             break
     return first
 
@@ -125,38 +145,55 @@ def _output_format(given: Shared, reader: Reader | None) -> str:
 
 
 def _job(given: Shared, made: Plan) -> Job:
-    """Choose a backend and a device, and bring the models here."""
     if given.dry_run or given.backend == "echo":
         spec = ModelSpec("echo", (), "echo", ())
         return Job(made.task, (Leg(LocalModel(spec, Path()), "echo"),), Device("cpu"))
-    names = [backends.choose(spec, given.backend, given.device) for spec in made.models]
+    for spec in made.models:
+        backends.able(spec, given.backend)  # before anything is downloaded
+    models = [store.fetch(spec, offline=given.offline) for spec in made.models]
+    legs = [
+        Leg(
+            model,
+            backends.choose(
+                model,
+                given.backend,
+                given.device,
+                work=made.work,
+                needs=made.needs if model is models[-1] else None,
+            ),
+        )
+        for model in models
+    ]
+    return Job(made.task, tuple(legs), _device(given, [leg.backend for leg in legs]))
+
+
+def _device(given: Shared, names: list[str]) -> Device:
+    """The device and number format for the backends `names`, which share it."""
     entries = [backends.BACKENDS[name] for name in names]
     allowed = frozenset.intersection(*(entry.devices for entry in entries))
-    preferred = "int8" if all("int8" in entry.dtypes for entry in entries) else ""
+    formats = [entry.dtypes for entry in entries if entry.dtypes]
+    if not formats and given.dtype != "auto":
+        raise UsageError(
+            f"--dtype {given.dtype}: the {names[0]} backend computes in its model's own format",
+            "leave it out, or name another --backend",
+        )
+    preferred = "int8" if formats and all("int8" in some for some in formats) else ""
     chosen = device.select(
         given.device, given.dtype, given.threads, allowed=allowed, preferred=preferred
     )
     for name, entry in zip(names, entries, strict=True):
-        if chosen.dtype not in entry.dtypes:
+        if entry.dtypes and chosen.dtype not in entry.dtypes:
             raise UsageError(
                 f"the {name} backend does not compute in {chosen.dtype}",
                 f"choose one of {', '.join(sorted(entry.dtypes))}, or another --backend",
             )
-    if made.needs and not entries[-1].decodes:
-        raise UsageError(
-            f"{made.needs[0]}: the {names[-1]} backend searches greedily and tells no scores",
-            "name a model for another backend: -m MODEL (see nlpcli models list)",
-        )
-    models = [store.fetch(spec, offline=given.offline) for spec in made.models]
-    legs = tuple(Leg(model, name) for model, name in zip(models, names, strict=True))
-    return Job(made.task, legs, chosen)
+    return chosen
 
 
-def _explain(made: Plan, job: Job, runner: str) -> None:
+def _explain(made: Plan, job: Job) -> None:
     for line in made.why:
         tell(line)
     for leg in job.legs:
         tell(f"model {leg.model.spec.name}, backend {leg.backend}")
     threads = f", {job.device.threads} threads" if job.device.kind == "cpu" else ""
     tell(f"device {job.device} in {job.device.dtype}{threads}: {job.device.why}")
-    tell(f"runner {runner}")

@@ -98,7 +98,8 @@ def translate(
         size = 0 if given.batch_size == "auto" else int(given.batch_size)
         decoding = Decoding(beam=beam, nbest=nbest, scores=scores, batch_size=size)
         chosen = {"--beam": beam not in (None, 1), "--nbest": nbest > 1, "--scores": scores}
-        needs = tuple(name for name, value in chosen.items() if value)
+        asked = [name for name, value in chosen.items() if value]
+        needs = {"search": asked[0]} if asked else {}
         dry = given.dry_run or given.backend == "echo"
         named = registry.find(given.model).spec if given.model and not dry else None
         source, notes = _source(texts, tag(from_), target, named)

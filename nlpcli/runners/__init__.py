@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from nlpcli import backends
-from nlpcli.backends import Backend
 from nlpcli.device import Device, cpu_threads
 from nlpcli.errors import UsageError
 from nlpcli.registry import LocalModel
-from nlpcli.tasks import Answer, Task
+from nlpcli.tasks import Answer, Task, Text
 
 Key = TypeVar("Key")
 
@@ -31,7 +30,7 @@ class Job(NamedTuple):
     legs: tuple[Leg, ...]
     device: Device
 
-    def open(self) -> list[Backend]:
+    def open(self) -> list[Any]:
         """Load the models."""
         return [backends.load(leg.backend, leg.model, self.device) for leg in self.legs]
 
@@ -43,7 +42,7 @@ class Runner(AbstractContextManager["Runner"], Protocol):
     """The most texts it wants in one window."""
 
     def map(
-        self, windows: Iterable[tuple[Key, Sequence[str]]]
+        self, windows: Iterable[tuple[Key, Sequence[Text]]]
     ) -> Iterator[tuple[Key, list[Answer]]]: ...
 
 

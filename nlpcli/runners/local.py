@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from nlpcli.backends import Backend
 from nlpcli.runners import Job, Key
-from nlpcli.tasks import Answer
+from nlpcli.tasks import Answer, Text
 
 
 class Local:
@@ -16,7 +16,7 @@ class Local:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._backends: list[Backend] = []
+        self._backends: list[Any] = []
 
     def __enter__(self) -> Local:
         return self
@@ -25,7 +25,7 @@ class Local:
         for backend in self._backends:
             backend.close()
 
-    def answer(self, texts: Sequence[str]) -> list[Answer]:
+    def answer(self, texts: Sequence[Text]) -> list[Answer]:
         """One answer for each text."""
         if not texts:
             return []
@@ -33,7 +33,7 @@ class Local:
         return self._job.task.run(texts, *self._backends)
 
     def map(
-        self, windows: Iterable[tuple[Key, Sequence[str]]]
+        self, windows: Iterable[tuple[Key, Sequence[Text]]]
     ) -> Iterator[tuple[Key, list[Answer]]]:
         for key, texts in windows:
             yield key, self.answer(texts)

@@ -16,7 +16,7 @@ from nlpcli.batching import ahead
 from nlpcli.errors import NlpcliError
 from nlpcli.runners import Job, Key
 from nlpcli.runners.local import Local
-from nlpcli.tasks import Answer
+from nlpcli.tasks import Answer, Text
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -46,7 +46,7 @@ class Pool:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
     def map(
-        self, windows: Iterable[tuple[Key, Sequence[str]]]
+        self, windows: Iterable[tuple[Key, Sequence[Text]]]
     ) -> Iterator[tuple[Key, list[Answer]]]:
         rest = iter(windows)
         answered = 0
@@ -57,7 +57,7 @@ class Pool:
                 yield from self._spread(rest)
 
     def _spread(
-        self, windows: Iterator[tuple[Key, Sequence[str]]]
+        self, windows: Iterator[tuple[Key, Sequence[Text]]]
     ) -> Iterator[tuple[Key, list[Answer]]]:
         """The answers of the worker processes."""
         from concurrent.futures.process import BrokenProcessPool
@@ -71,7 +71,7 @@ class Pool:
                     "a worker process died", "it may have run out of memory: try fewer --jobs"
                 ) from None
 
-    def _submit(self, texts: Sequence[str]) -> Future[list[Answer]]:
+    def _submit(self, texts: Sequence[Text]) -> Future[list[Answer]]:
         if self._executor is None:
             from concurrent.futures import ProcessPoolExecutor
             from multiprocessing import get_context
@@ -105,6 +105,6 @@ def _follow() -> None:
         os._exit(1)
 
 
-def _answer(texts: list[str]) -> list[Answer]:
+def _answer(texts: list[Text]) -> list[Answer]:
     assert _worker is not None
     return _worker.answer(texts)

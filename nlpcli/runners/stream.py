@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from nlpcli.errors import DataError
 from nlpcli.records import Record
 from nlpcli.runners import Runner
+from nlpcli.tasks import Text
 from nlpcli.writing import Writer
 
 ON_ERROR = ("fail", "skip", "null")
@@ -39,22 +40,23 @@ def run(
     """
     summary = Summary()
 
-    def texts() -> Iterator[tuple[list[Record], list[str]]]:
+    def texts() -> Iterator[tuple[list[Record], list[Text]]]:
         for window in windows:
-            yield window, [record.text for record in window if not record.error]
+            yield window, [record.messages or record.text for record in window if not record.error]
 
     for window, answers in runner.map(texts()):
         ready = iter(answers)
         for record in window:
-            if not record.error:
-                answer = next(ready)
+            answer = None if record.error else next(ready)
+            error = answer.error if answer else record.error
+            if answer and not error:
                 writer.add(record, answer.values, answer.line)
                 summary.written += 1
                 if answer.warning:
                     count = summary.warnings.get(answer.warning, 0)
                     summary.warnings[answer.warning] = count + 1
                 continue
-            message = f"{record.where}: {record.error}"
+            message = f"{record.where}: {error}"
             if on_error == "fail":
                 writer.flush()
                 raise DataError(message, _cure(record))

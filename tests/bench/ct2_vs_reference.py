@@ -82,7 +82,7 @@ def build(folder: Path) -> None:
 
 
 def backend(folder: Path, threads: int) -> Any:
-    from nlpcli.backends.ct2 import CTranslate2
+    from nlpcli.backends.ct2.seq2seq import CTranslate2
     from nlpcli.device import Device
     from nlpcli.registry import LocalModel, ModelSpec
 

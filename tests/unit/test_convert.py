@@ -13,10 +13,11 @@ import pytest
 
 import tiny_models
 from nlpcli import notice
-from nlpcli.backends import Decoding, Request, int8, recipe
-from nlpcli.backends.convert import REFUSED, convert
-from nlpcli.backends.ct2 import CTranslate2
-from nlpcli.backends.torch import Torch
+from nlpcli.backends import Decoding, Request, recipe
+from nlpcli.backends.ct2 import int8
+from nlpcli.backends.ct2.convert import REFUSED, convert
+from nlpcli.backends.ct2.seq2seq import CTranslate2
+from nlpcli.backends.torch.seq2seq import Torch
 from nlpcli.device import Device
 from nlpcli.errors import ModelError
 from nlpcli.registry import LocalModel, ModelSpec

@@ -12,9 +12,9 @@ import pytest
 
 import tiny_models
 from nlpcli.backends import Backend, Decoding, Request
-from nlpcli.backends.convert import convert, quiet
-from nlpcli.backends.ct2 import CTranslate2
-from nlpcli.backends.torch import Torch
+from nlpcli.backends.ct2.convert import convert, quiet
+from nlpcli.backends.ct2.seq2seq import CTranslate2
+from nlpcli.backends.torch.seq2seq import Torch
 from nlpcli.device import Device
 from nlpcli.errors import DataError, ModelError, UsageError
 from nlpcli.registry import LocalModel, ModelSpec

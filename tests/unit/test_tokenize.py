@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tiny_models
 from nlpcli.backends import recipe, tokenize
-from nlpcli.backends.convert import convert, quiet, token_names
+from nlpcli.backends.ct2.convert import convert, quiet, token_names
 from nlpcli.registry import LocalModel
 
 NAMES = [*tiny_models.FAMILIES, "many-targets", "madlad"]
@@ -131,7 +131,8 @@ def test_clean_up_as_transformers_does(tiny: Callable[[str], LocalModel]) -> Non
 
 def test_needs_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys, nlpcli.backends.ct2, nlpcli.backends.tokenize, tokenizers, sentencepiece\n"
+        "import sys, tokenizers, sentencepiece\n"
+        "import nlpcli.backends.ct2.seq2seq, nlpcli.backends.tokenize\n"
         "print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ import torch
 
 import tiny_models
 from nlpcli.backends import Decoding, Request, recipe, tokenize
-from nlpcli.backends.torch import Torch
+from nlpcli.backends.torch.seq2seq import Torch
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ExitCode, ModelError
 from nlpcli.registry import LocalModel, ModelSpec

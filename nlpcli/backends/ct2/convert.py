@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpcli import registry
-from nlpcli.backends import int8, recipe, tokenize
+from nlpcli.backends import recipe, tokenize
+from nlpcli.backends.ct2 import int8
 from nlpcli.errors import ModelError
 from nlpcli.notice import notice
 from nlpcli.registry import LocalModel

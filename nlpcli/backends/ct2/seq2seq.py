@@ -34,7 +34,7 @@ class CTranslate2:
         if model.spec.format == "ct2":
             folder = model.folder
         else:
-            from nlpcli.backends.convert import convert
+            from nlpcli.backends.ct2.convert import convert
 
             folder = convert(model, _stored(device))
         try:

@@ -1,0 +1,1 @@
+"""Models through CTranslate2, one file for each kind: the fastest on a CPU, without torch."""
