@@ -265,7 +265,7 @@ def kind(model: LocalModel) -> str:
     from nlpcli.registry import read_json
 
     if model.spec.format == "ct2":
-        return "seq2seq"
+        return str(read_json(model.folder / "recipe.json").get("kind", "seq2seq"))
     config = read_json(model.folder / "config.json")
     if not config:
         raise ModelError(f"{model.spec.name}: no config.json that can be read in {model.folder}")

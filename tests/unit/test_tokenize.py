@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import tiny_models
 from nlpcli.backends import recipe, tokenize
-from nlpcli.backends.ct2.convert import convert, quiet, token_names
+from nlpcli.backends.ct2.convert import convert, quiet
+from nlpcli.backends.ct2.loader import token_names
 from nlpcli.registry import LocalModel
 
 NAMES = [*tiny_models.FAMILIES, "many-targets", "madlad"]

@@ -34,8 +34,9 @@ class CTranslate2:
         if model.spec.format == "ct2":
             folder = model.folder
         else:
-            from nlpcli.backends.ct2.convert import convert
+            from nlpcli.backends.ct2.convert import check_kind, convert
 
+            check_kind(model)
             folder = convert(model, _stored(device))
         try:
             self._recipe = recipe.read(folder)

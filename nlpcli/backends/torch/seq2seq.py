@@ -16,7 +16,8 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.generation import logits_process
 
 from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
-from nlpcli.backends.ct2.convert import check_kind, quiet, token_names
+from nlpcli.backends.ct2.convert import check_kind, quiet
+from nlpcli.backends.ct2.loader import token_names
 from nlpcli.batching import by_length
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
