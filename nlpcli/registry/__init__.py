@@ -31,12 +31,12 @@ from nlpcli.registry.files import (
     write_json,
 )
 from nlpcli.registry.spec import (
-    TASKS,
     Found,
     LocalModel,
     ModelSpec,
     Source,
     from_json,
+    tasks_of,
     to_json,
 )
 from nlpcli.settings import cache_dir
@@ -44,7 +44,6 @@ from nlpcli.settings import cache_dir
 __all__ = [
     "ORIGINS",
     "SPEC_FILE",
-    "TASKS",
     "Found",
     "LocalModel",
     "ModelSpec",
@@ -73,6 +72,7 @@ __all__ = [
     "read_entry",
     "read_json",
     "store_folder",
+    "tasks_of",
     "to_json",
     "user_names",
     "write_entry",

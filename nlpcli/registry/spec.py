@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TASKS = dict.fromkeys(("marian", "m2m_100", "mbart", "nllb-moe", "t5", "mt5"), ("translate",))
+LANGUAGE_TASKS = ("generate", "summarize", "translate", "classify")
+"""What a language model that follows instructions can be used for."""
+
+_TASKS: dict[tuple[str, ...], str] = {
+    ("translate",): "marian m2m_100 mbart nllb-moe",
+    ("translate", "summarize"): "t5 mt5 umt5",
+    ("summarize",): "bart bigbird_pegasus led longt5 pegasus pegasus_x",
+    # Of these there are no instruct models: they continue a text, or weigh answers.
+    ("generate", "classify"): "bloom codegen gpt2 gpt_bigcode gpt_neo gpt_neox gptj opt",
+    LANGUAGE_TASKS: """
+        cohere cohere2 exaone4 falcon gemma gemma2 gemma3 gemma3_text glm glm4 gpt_oss granite
+        granitemoe llama mistral mixtral mpt nemotron olmo olmo2 olmo3 olmoe phi phi3 phimoe qwen2
+        qwen2_moe qwen3 qwen3_moe smollm3 stablelm starcoder2
+    """,
+    ("finetune",): """
+        albert bert camembert deberta deberta-v2 distilbert electra ernie eurobert mobilebert
+        modernbert mpnet nomic_bert roberta xlm-roberta
+    """,
+}
+TASKS = {name: tasks for tasks, listed in _TASKS.items() for name in listed.split()}
 """What a model can be used for, judged by its transformers model type."""
+
+_SENTENCE_TRANSFORMERS = ("modules.json", "sentence_bert_config.json")
+
+
+def tasks_of(config: Mapping[str, Any], names: Collection[str] = ()) -> tuple[str, ...]:
+    """What the model with this config.json, its files called `names`, can be used for; () where
+    that cannot be told."""
+    heads = " ".join(str(each) for each in config.get("architectures") or ())
+    if "ForSequenceClassification" in heads:
+        return ("classify",)
+    known = TASKS.get(str(config.get("model_type", "")), ())
+    if "ForCausalLM" in heads and "generate" not in known:
+        return LANGUAGE_TASKS
+    if known == ("finetune",) and any(name in names for name in _SENTENCE_TRANSFORMERS):
+        return ("classify", "summarize", "finetune")
+    return known
 
 
 class Source(NamedTuple):

@@ -215,7 +215,7 @@ def _pin(
     architecture = str(config.get("model_type", "")) or spec.architecture
     spec = spec._replace(
         architecture=architecture,
-        tasks=spec.tasks or registry.TASKS.get(architecture, ()),
+        tasks=spec.tasks or registry.tasks_of(config, list(found)),
         size=sum(size for _, size, _ in found.values()),
         files=tuple((name, sha256) for name, (sha256, _, _) in found.items()),
     )

@@ -22,6 +22,7 @@ _SMALL_FILES = (
     "*.spm",
     "*.model",
     "chat_template*",
+    "sentence_bert_config.json",
 )
 
 

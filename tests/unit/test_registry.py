@@ -16,6 +16,7 @@ from hypothesis import strategies as some
 from nlpcli import registry, store
 from nlpcli.errors import ExitCode, ModelError, UsageError
 from nlpcli.registry import ModelSpec, Source
+from nlpcli.registry.folder import gguf_file
 from nlpcli.store import place
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,10 @@ def install(spec: ModelSpec, origin: str, **files: str) -> Path:
         (("model.bin", "shared_vocabulary.json"), "{}", "ct2", ""),
         (("model.enxx.intgemm.alphas.bin", "vocab.enxx.spm"), "", "bergamot", ""),
         (("weights.gguf",), "", "gguf", ""),
+        (("weights.gguf", "adapter.gguf", "mmproj-f16.gguf"), "", "gguf", ""),
+        (("w-00001-of-00002.gguf", "w-00002-of-00002.gguf"), "", "gguf", ""),
+        (("weights.gguf",), '{"model_type": "llama"}', "gguf", ""),
+        (("weights.gguf", "model.safetensors"), '{"model_type": "llama"}', "transformers", "llama"),
     ],
 )
 def test_a_folder_wins_and_its_format_is_judged_by_its_files(
@@ -67,6 +72,76 @@ def test_a_folder_wins_and_its_format_is_judged_by_its_files(
     monkeypatch.chdir(tmp_path)
     assert registry.find("opus-mt-en-de").origin == "path"
     assert registry.find("./opus-mt-en-de").spec.sources[0].location == str(folder)
+
+
+def gguf(architecture: bytes) -> bytes:
+    """The beginning of a GGUF file, as its specification lays it out."""
+    key = b"general.architecture"
+    lengths = [len(each).to_bytes(8, "little") for each in (key, architecture)]
+    kind = (8).to_bytes(4, "little")
+    return b"GGUF\3\0\0\0" + bytes(16) + lengths[0] + key + kind + lengths[1] + architecture
+
+
+@pytest.mark.parametrize(
+    "content, architecture, tasks",
+    [
+        (gguf(b"llama"), "llama", ("generate", "summarize", "translate", "classify")),
+        (gguf(b"gpt2"), "gpt2", ("generate", "classify")),
+        (gguf(b"new"), "new", ("generate", "summarize", "translate", "classify")),
+        (gguf(b"bert"), "bert", ()),
+        (gguf(b"llama")[:40], "", ()),
+        (b"GGUF", "", ()),
+        (b"", "", ()),
+    ],
+)
+def test_the_header_of_a_gguf_file(
+    tmp_path: Path, content: bytes, architecture: str, tasks: tuple[str, ...]
+) -> None:
+    file = tmp_path / "m.gguf"
+    file.write_bytes(content)
+    spec = registry.find(str(file)).spec
+    assert (spec.format, spec.architecture, spec.tasks) == ("gguf", architecture, tasks)
+    assert registry.find(str(tmp_path)).spec.tasks == tasks
+    assert gguf_file(file) == gguf_file(tmp_path) == file
+
+
+def test_which_gguf_file_is_the_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no GGUF model in it"):
+        gguf_file(tmp_path)
+    put(tmp_path, "adapter.gguf")
+    with pytest.raises(ModelError, match="no model in"):
+        registry.find(str(tmp_path / "adapter.gguf"))
+    put(tmp_path, "a.gguf", "b.gguf")
+    with pytest.raises(ModelError, match=r"several models: a\.gguf, b\.gguf") as caught:
+        gguf_file(tmp_path)
+    assert "name the .gguf file" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "kind, heads, files, tasks",
+    [
+        ("bert", ["BertForSequenceClassification"], (), ("classify",)),
+        ("bart", ["BartForSequenceClassification"], (), ("classify",)),
+        ("bert", ["BertForMaskedLM"], (), ("finetune",)),
+        ("bert", ["BertModel"], ("modules.json",), ("classify", "summarize", "finetune")),
+        ("bart", ["BartForConditionalGeneration"], (), ("summarize",)),
+        ("marian", None, (), ("translate",)),
+        ("new", ["NewForCausalLM"], (), ("generate", "summarize", "translate", "classify")),
+        ("gpt2", ["GPT2LMHeadModel"], (), ("generate", "classify")),
+        ("gpt_neo", ["GPTNeoForCausalLM"], (), ("generate", "classify")),
+        ("new", ["NewModel"], (), ()),
+        ("", None, (), ()),
+    ],
+)
+def test_what_a_folder_can_be_used_for(
+    tmp_path: Path,
+    kind: str,
+    heads: list[str] | None,
+    files: tuple[str, ...],
+    tasks: tuple[str, ...],
+) -> None:
+    put(tmp_path, *files, config=json.dumps({"model_type": kind, "architectures": heads}))
+    assert registry.find(str(tmp_path)).spec.tasks == tasks
 
 
 def test_a_folder_without_a_model_does_not_hide_a_name(
