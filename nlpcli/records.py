@@ -106,11 +106,6 @@ class Reader:
         self._format = format
         check(self.paths)
 
-    @property
-    def format(self) -> str:
-        """The format of the first input."""
-        return self._format_of(self.paths[0])
-
     def __iter__(self) -> Iterator[list[Record]]:
         for path in self.paths:
             name = "<stdin>" if path == STDIN else path
@@ -203,7 +198,7 @@ def _by_line(
 
 
 def _whole(name: str, source: Iterable[bytes]) -> Iterator[list[Record]]:
-    yield [text_record(name, 1, b"".join(source).removeprefix(b"\xef\xbb\xbf"))]
+    yield [text_record(name, 1, b"".join(source).removeprefix(b"\xef\xbb\xbf"), whole=True)]
 
 
 def _dialogue(record: Record, value: Any) -> Record:
@@ -316,12 +311,14 @@ def _loads(raw: str) -> Any:
         return json.loads(raw, parse_int=float)
 
 
-def text_record(name: str, number: int, line: bytes) -> Record:
-    """A line of text as a record; a bad one where it is not UTF-8."""
+def text_record(name: str, number: int, line: bytes, whole: bool = False) -> Record:
+    """A line of text as a record; a bad one where it is not UTF-8, or is `whole` and says
+    nothing."""
     try:
-        return Record(name, number, line.decode())
+        record = Record(name, number, line.decode())
     except UnicodeDecodeError as error:
         return _bad(Record(name, number), _not_utf8(error))
+    return _bad(record, "the text is empty") if whole and not record.text.strip() else record
 
 
 def _bad(record: Record, error: str) -> Record:

@@ -147,10 +147,20 @@ class Writer:
     """Formats records with what a task added to them.
 
     `added` names the fields the task adds, `field` that of a text line turned into an object.
+    With `whole`, text output keeps an answer's line breaks.
     """
 
-    def __init__(self, output: Output, format: str, field: str, added: Sequence[str]) -> None:
+    def __init__(
+        self,
+        output: Output,
+        format: str,
+        field: str,
+        added: Sequence[str],
+        *,
+        whole: bool = False,
+    ) -> None:
         self._output = output
+        self._whole = whole
         self._format = format
         self._field = field
         self._added = tuple(added)
@@ -164,7 +174,7 @@ class Writer:
         """Format one record; `values` are the added fields, `line` what text output shows."""
         try:
             if self._format == "text":
-                self._lines.append(one_line(line) + "\n")
+                self._lines.append((line if self._whole else one_line(line)) + "\n")
             elif self._format == "jsonl":
                 self._lines.append(_object(record, self._field, values) + "\n")
             else:

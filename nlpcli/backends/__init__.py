@@ -174,7 +174,12 @@ class BackendEntry(NamedTuple):
     lacks: frozenset[str] = frozenset()
 
 
-KINDS = ("seq2seq", "decoder", "encoder", "classifier")
+KINDS = {
+    "seq2seq": "an encoder-decoder",
+    "decoder": "a language model",
+    "encoder": "an encoder",
+    "classifier": "a classifier",
+}
 FEATURES = {
     "search": "beam search, n-best lists and scores",
     "sample": "sampling",

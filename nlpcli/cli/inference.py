@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import typer
 
-from nlpcli import backends, device, notice, store
+from nlpcli import backends, device, notice, registry, store
 from nlpcli.batching import windows
 from nlpcli.cli import tell
 from nlpcli.cli.options import Shared
 from nlpcli.cli.progress import Progress
 from nlpcli.device import Device
-from nlpcli.errors import ExitCode, UsageError
+from nlpcli.errors import ExitCode, ModelError, UsageError
 from nlpcli.records import FORMATS, Reader, Record, format_of, text_record
 from nlpcli.registry import LocalModel, ModelSpec
 from nlpcli.runners import Job, Leg, choose, make
@@ -29,7 +29,8 @@ class Plan(NamedTuple):
     """What to run: a task and its models, a backend for each. `notes` are told to the user, `why`
     only under --verbose. `needs` maps the features (backends.FEATURES) that the last model's
     backend must have to the options that ask for them; `work` (backends.PREFERENCES) says what
-    the backend should be good at; `window` is the most records answered at once."""
+    the backend should be good at; `window` is the most records answered at once. `kinds` are those
+    of backends.KINDS that the models may be (empty: any), `verb` what another kind cannot do."""
 
     task: Task
     models: tuple[ModelSpec, ...]
@@ -38,6 +39,8 @@ class Plan(NamedTuple):
     why: tuple[str, ...] = ()
     work: str = "batch"
     window: int = 512
+    kinds: tuple[str, ...] = ()
+    verb: str = ""
 
 
 def infer(
@@ -48,7 +51,7 @@ def infer(
     whole: bool = False,
 ) -> None:
     """Run the plan over the records that `given` names. `plan` gets the first texts that came;
-    `also` and `whole` are records.Reader's.
+    `also` and `whole` are records.Reader's; with `whole`, text output keeps line breaks.
 
     Raises typer.Exit with FAILED where records failed that did not end the run.
     """
@@ -64,7 +67,7 @@ def infer(
     gc.enable()
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
     with Output(given.output) as output, make(name, job, jobs) as runner, Progress(given) as bar:
-        writer = Writer(output, _output_format(given, reader), given.field, fields)
+        writer = Writer(output, output_format(given), given.field, fields, whole=whole)
         summary = run(
             windows(chain([first], chunks), limit=min(runner.window, made.window)),
             runner,
@@ -122,7 +125,7 @@ def _input(
 ) -> tuple[Iterator[list[Record]], Reader | None]:
     if given.text:
         texts = [os.fsencode(text) for text in given.text]
-        return iter([[text_record("--text", n, text) for n, text in enumerate(texts, 1)]]), None
+        return iter([[text_record("--text", n, t, whole) for n, t in enumerate(texts, 1)]]), None
     reader = Reader(given.inputs or [], given.input_format, given.field, also=also, whole=whole)
     return iter(reader), reader
 
@@ -137,11 +140,19 @@ def _beginning(chunks: Iterator[list[Record]]) -> list[Record]:
     return first
 
 
-def _output_format(given: Shared, reader: Reader | None) -> str:
+def input_format(given: Shared) -> str:
+    """The format of the first input."""
+    if given.text or given.input_format != "auto":
+        return "text" if given.text else given.input_format
+    return format_of(given.inputs[0]) if given.inputs else "text"
+
+
+def output_format(given: Shared) -> str:
+    """The format to write: the one asked for, else the output file's, else the first input's."""
     if given.output_format != "auto":
         return given.output_format
     by_ending = format_of(given.output or "")
-    return by_ending if by_ending != "text" or reader is None else reader.format
+    return by_ending if by_ending != "text" else input_format(given)
 
 
 def _job(given: Shared, made: Plan) -> Job:
@@ -151,6 +162,8 @@ def _job(given: Shared, made: Plan) -> Job:
     for spec in made.models:
         backends.able(spec, given.backend)  # before anything is downloaded
     models = [store.fetch(spec, offline=given.offline) for spec in made.models]
+    for model in models:
+        _check_kind(model, made)
     legs = [
         Leg(
             model,
@@ -165,6 +178,15 @@ def _job(given: Shared, made: Plan) -> Job:
         for model in models
     ]
     return Job(made.task, tuple(legs), _device(given, [leg.backend for leg in legs]))
+
+
+def _check_kind(model: LocalModel, made: Plan) -> None:
+    if made.kinds and (kind := backends.kind(model)) not in made.kinds:
+        names = registry.names(made.verb)
+        raise ModelError(
+            f"{model.spec.name} cannot {made.verb}: it is {backends.KINDS[kind]}",
+            f"some that can: {', '.join(names[:4])} (nlpcli models list --task {made.verb})",
+        )
 
 
 def _device(given: Shared, names: list[str]) -> Device:

@@ -234,7 +234,7 @@ def test_several_inputs_follow_one_another(tmp_path: Path) -> None:
     names = [str(tmp_path / name) for name in (*contents, "d.csv.gz")]
     reader = Reader(names)
     assert texts([record for some in reader for record in some]) == ["a", "b", "c", "d"]
-    assert (reader.format, reader.columns) == ("csv", ("id", "text"))
+    assert reader.columns == ("id", "text")
 
 
 def test_rows_are_not_held_back_by_one_that_is_not_whole() -> None:
