@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from nlpcli.backends import Decoding, Hypothesis, Request, Result
+from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Token
 from nlpcli.device import Device
 from nlpcli.registry import LocalModel
 
 
 class Echo:
-    """`measure` counts characters; the window is that of a small translation model."""
+    """Every kind of model: a decoder says the last message, an encoder counts characters.
+
+    `measure` counts characters; the window is that of a small translation model.
+    """
 
     window = 300
+    chat = True
+    labels = ("even", "odd")
+    multi_label = False
 
     def __init__(self, model: LocalModel, device: Device) -> None:
         pass
@@ -22,9 +31,57 @@ class Echo:
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
         return [
-            Result((Hypothesis(request.text, 0.0, 1),) * max(1, decoding.nbest))
+            Result((_hypothesis(request, decoding),) * max(1, decoding.nbest))
             for request in requests
         ]
 
+    def stream(self, request: Request, decoding: Decoding) -> Iterator[Delta]:
+        """Word by word."""
+        for word in _words(_said(request, decoding)):
+            yield Delta(word)
+        yield Delta("", "stop")
+
+    def likelihoods(
+        self, requests: Sequence[Request], continuations: Sequence[str]
+    ) -> list[list[float]]:
+        """The shorter, the likelier."""
+        return [[-float(len(each)) for each in continuations] for _ in requests]
+
+    def embed(self, texts: Sequence[str], batch_size: int = 0) -> Any:
+        """How often each of 64 residues of the characters occurs, made a row of length one."""
+        import numpy
+
+        counts = numpy.full((len(texts), 64), 1e-6, numpy.float32)
+        for row, text in zip(counts, texts, strict=True):
+            for character in text:
+                row[ord(character) % 64] += 1
+        return counts / numpy.linalg.norm(counts, axis=1, keepdims=True)
+
+    def classify(self, requests: Sequence[Request], batch_size: int = 0) -> Any:
+        """Whether the number of characters is even or odd."""
+        import numpy
+
+        odd = [(len(request.text) + len(request.pair or "")) % 2 for request in requests]
+        return numpy.array([(1 - each, each) for each in odd], numpy.float32).reshape(-1, 2)
+
     def close(self) -> None:
         pass
+
+
+def _said(request: Request, decoding: Decoding) -> str:
+    said = request.messages[-1].content if request.messages else request.text
+    return json.dumps(said, ensure_ascii=False) if decoding.schema else said
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\S+\s*|\s+", text)
+
+
+def _hypothesis(request: Request, decoding: Decoding) -> Hypothesis:
+    said = _said(request, decoding)
+    if decoding.logprobs is None:
+        return Hypothesis(said, 0.0, 1)
+    tokens = tuple(
+        Token(word, 0.0, ((word, 0.0),) * min(1, decoding.logprobs)) for word in _words(said)
+    )
+    return Hypothesis(said, 0.0, len(tokens), logprobs=tokens)
