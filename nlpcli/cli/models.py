@@ -39,7 +39,7 @@ def models() -> None:
 
     A name is looked for among folders and files, then in your own registry,
     in the built-in catalogue, among Firefox Translations (bergamot-XX-YY) and
-    on the Hugging Face Hub (org/name).
+    on the Hugging Face Hub (org/name); openai:NAME is one on a server.
     """
 
 
@@ -258,8 +258,9 @@ def _table(rows: list[tuple[ModelSpec, str]]) -> None:
 def _facts(found: Found) -> list[tuple[str, str]]:
     spec = found.spec
     pin: dict[str, Any] = registry.read_entry(spec.name).get("pin") or {}
+    away = "on the server that OPENAI_BASE_URL names" if spec.format == "openai" else "not here"
     try:
-        folder = str(store.locate(spec) or "not here")
+        folder = str(store.locate(spec) or away)
     except ModelError as error:
         folder = f"changed: {error.message}"
     facts = [

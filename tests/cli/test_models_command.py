@@ -252,3 +252,13 @@ def test_a_built_in_name_is_not_for_another_model(tmp_path: Path) -> None:
 def test_list_an_unknown_task() -> None:
     _, error = models("list", "--task", "foo", code=2)
     assert "translate" in error
+
+
+def test_a_model_on_a_server() -> None:
+    shown = models("show", "openai:acme/big")[0]
+    assert "found in:     an OpenAI-compatible server\n" in shown
+    assert "source:       openai acme/big\n" in shown
+    for command in ("pull", "verify"):
+        assert "stays on its server" in models(command, "openai:acme/big", code=3)[1]
+    assert "not here" in models("remove", "openai:acme/big", code=3)[1]
+    assert "openai:" not in models("list")[0]

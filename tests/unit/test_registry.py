@@ -182,6 +182,31 @@ def test_other_names() -> None:
     assert registry.find("Helsinki-NLP/opus-mt-xx-yy").spec.languages == ("xx", "yy")
 
 
+@pytest.mark.parametrize("name", ["openai:gpt-4o", "openai:qwen2.5:7b", "openai:acme/tiny/x"])
+def test_a_model_on_a_server(name: str) -> None:
+    found = registry.find(name)
+    assert (found.origin, found.spec.format) == ("openai", "openai")
+    assert found.spec.sources == (Source("openai", name.removeprefix("openai:")),)
+    assert "generate" in found.spec.tasks
+    assert store.fetch(found.spec) == registry.LocalModel(found.spec, Path())
+    assert store.locate(found.spec) is None
+    with pytest.raises(ModelError, match="offline no server is asked") as caught:
+        store.fetch(found.spec, offline=True)
+    assert caught.value.code == ExitCode.MODEL
+    for ask in (store.pull, store.verify):
+        with pytest.raises(ModelError, match="stays on its server"):
+            ask(found.spec)
+    assert not store.remove(name)
+    assert name not in registry.names()
+
+
+@pytest.mark.parametrize("name", ["openai:", "openai: ", "openai:\n", "openai:a\x1b[2J"])
+def test_no_model_on_a_server(name: str) -> None:
+    with pytest.raises(ModelError, match="no model called") as caught:
+        registry.find(name)
+    assert "openai:NAME" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "name, nearest",
     [
