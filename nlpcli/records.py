@@ -198,7 +198,9 @@ def _by_line(
 
 
 def _whole(name: str, source: Iterable[bytes]) -> Iterator[list[Record]]:
-    yield [text_record(name, 1, b"".join(source).removeprefix(b"\xef\xbb\xbf"), whole=True)]
+    """All of a file but the end of its last line, as `$(cat FILE)` gives it."""
+    text = b"".join(source).removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").removesuffix(b"\r")
+    yield [text_record(name, 1, text, whole=True)]
 
 
 def _dialogue(record: Record, value: Any) -> Record:

@@ -56,7 +56,7 @@ def infer(
     Raises typer.Exit with FAILED where records failed that did not end the run.
     """
     check(given)
-    chunks, reader = _input(given, also, whole)
+    chunks, reader = read(given, also, whole)
     first = _beginning(chunks)
     made = plan([record.text for record in first if not record.error])
     job = prepare(given, made) if first else Job(made.task, (), Device("cpu"))
@@ -120,9 +120,10 @@ def check(given: Shared) -> None:
     device.check(given.device)
 
 
-def _input(
+def read(
     given: Shared, also: Sequence[str], whole: bool
 ) -> tuple[Iterator[list[Record]], Reader | None]:
+    """The records that `given` names, and their reader where they do not come from --text."""
     if given.text:
         texts = [os.fsencode(text) for text in given.text]
         return iter([[text_record("--text", n, t, whole) for n, t in enumerate(texts, 1)]]), None
@@ -159,11 +160,14 @@ def _job(given: Shared, made: Plan) -> Job:
     if given.dry_run or given.backend == "echo":
         spec = ModelSpec("echo", (), "echo", ())
         return Job(made.task, (Leg(LocalModel(spec, Path()), "echo"),), Device("cpu"))
-    for spec in made.models:
-        backends.able(spec, given.backend)  # before anything is downloaded
+    for spec in made.models:  # before anything is downloaded
+        if made.verb and spec.tasks and made.verb not in spec.tasks:
+            raise _unfit(spec, made.verb, f"is for {' and '.join(spec.tasks)}")
+        backends.able(spec, given.backend)
     models = [store.fetch(spec, offline=given.offline) for spec in made.models]
     for model in models:
-        _check_kind(model, made)
+        if made.kinds and (kind := backends.kind(model)) not in made.kinds:
+            raise _unfit(model.spec, made.verb, f"is {backends.KINDS[kind]}")
     legs = [
         Leg(
             model,
@@ -180,13 +184,10 @@ def _job(given: Shared, made: Plan) -> Job:
     return Job(made.task, tuple(legs), _device(given, [leg.backend for leg in legs]))
 
 
-def _check_kind(model: LocalModel, made: Plan) -> None:
-    if made.kinds and (kind := backends.kind(model)) not in made.kinds:
-        names = registry.names(made.verb)
-        raise ModelError(
-            f"{model.spec.name} cannot {made.verb}: it is {backends.KINDS[kind]}",
-            f"some that can: {', '.join(names[:4])} (nlpcli models list --task {made.verb})",
-        )
+def _unfit(spec: ModelSpec, verb: str, why: str) -> ModelError:
+    names = registry.names(verb)
+    more = f" (all: nlpcli models list --task {verb})" if len(names) > 4 else ""
+    return ModelError(f"{spec.name} cannot {verb}: it {why}", f"can: {', '.join(names[:4])}{more}")
 
 
 def _device(given: Shared, names: list[str]) -> Device:

@@ -1,0 +1,49 @@
+"""What the output of a language model must be or end at, as it is given on the command line."""
+
+import json
+import re
+from pathlib import Path
+
+from nlpcli.errors import DataError, UsageError
+from nlpcli.records import check
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
+
+def unescaped(text: str) -> str:
+    """A stop string as it is typed, its \\n, \\t, \\r and \\\\ understood. Raises UsageError."""
+    if not text:
+        raise UsageError("--stop is empty", "give the text to stop at")
+    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
+
+
+def schema(given: str) -> str:
+    """The JSON Schema that `given` is or names. Raises DataError where it is none."""
+    inline = given.lstrip().startswith("{")
+    name, text = ("--schema", given) if inline else (given, _read(given))
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{name}:{error.lineno}:{error.colno}"
+        raise DataError(f"{where}: not valid JSON: {error.msg.removesuffix(' at')}") from error
+    except RecursionError as error:
+        raise DataError(f"{name}: not valid JSON: nested too deep") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{name}: not a JSON Schema", 'one is an object, such as {"type": "array"}')
+    return text
+
+
+def grammar(path: str) -> str:
+    """The GBNF grammar in the file `path`. Raises DataError where it cannot be one."""
+    text = _read(path)
+    if not re.search(r"^\s*root\s*::=", text, re.MULTILINE):
+        raise DataError(f"{path}: not a grammar in GBNF", 'it has no rule "root ::= …"')
+    return text
+
+
+def _read(path: str) -> str:
+    check([path])
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not valid UTF-8: byte {error.start + 1}") from error
