@@ -157,12 +157,31 @@ class Encoder(Model, Protocol):
         """float32 array (requests, labels): the head's logits."""
 
 
+class Attention(NamedTuple):
+    """An encoder's self-attention for one request: softmax(QKᵀ/√d) of the model's own weights.
+
+    `offsets` are the characters [start, end) of the text, or of its pair, that each token stands
+    for; None for a special token. `weights` is a float32 array (layers, heads, tokens, tokens)
+    whose rows sum to one.
+    """
+
+    tokens: tuple[str, ...]
+    offsets: tuple[tuple[int, int] | None, ...]
+    weights: Any
+
+
+class AttentiveEncoder(Encoder, Protocol):
+    """An encoder that shows its attention. Only where the entry has the feature `attention`."""
+
+    def attend(self, request: Request) -> Attention: ...
+
+
 class BackendEntry(NamedTuple):
     """What must be known of a backend without importing it.
 
-    `targets` maps each of KINDS it runs to its class; `lacks` are architectures (transformers
-    model types) that it cannot run all the same. `dtypes` is empty where the model's file settles
-    the number format. `features` are those of FEATURES it has.
+    `targets` maps each of KINDS it runs to its class; `only` names, for a kind of which it does
+    not run all, the architectures (transformers model types) that it does. `dtypes` is empty where
+    the model's file settles the number format. `features` are those of FEATURES it has.
     """
 
     targets: Mapping[str, str]
@@ -171,7 +190,7 @@ class BackendEntry(NamedTuple):
     dtypes: frozenset[str]
     summary: str
     features: frozenset[str] = frozenset()
-    lacks: frozenset[str] = frozenset()
+    only: Mapping[str, frozenset[str]] = {}
 
 
 KINDS = {
@@ -190,6 +209,7 @@ FEATURES = {
 }
 
 _ANY_DEVICE = frozenset({"cpu", "cuda", "mps", "xpu"})
+_CT2_ENCODERS = frozenset({"bert", "camembert", "distilbert", "roberta", "xlm-roberta"})
 
 BACKENDS: dict[str, BackendEntry] = {
     "bergamot": BackendEntry(
@@ -219,7 +239,7 @@ BACKENDS: dict[str, BackendEntry] = {
         dtypes=frozenset({"float32", "float16", "bfloat16", "int8"}),
         summary="CTranslate2: the fastest for batches on a CPU",
         features=frozenset({"search", "sample", "logprobs", "likelihoods"}),
-        lacks=frozenset({"deberta", "deberta-v2"}),
+        only={"encoder": _CT2_ENCODERS, "classifier": _CT2_ENCODERS},
     ),
     "torch": BackendEntry(
         {
@@ -335,11 +355,12 @@ def load(name: str, model: LocalModel, device: Device) -> Any:
 
 def _runs(model: LocalModel, names: list[str]) -> list[str]:
     """Those of `names` that run the model's kind and architecture; never none."""
-    what = kind(model)
+    what, architecture = kind(model), model.spec.architecture
     found = [
         name
         for name in names
-        if what in BACKENDS[name].targets and model.spec.architecture not in BACKENDS[name].lacks
+        if what in BACKENDS[name].targets
+        and (not architecture or architecture in BACKENDS[name].only.get(what, (architecture,)))
     ]
     if not found:
         raise UsageError(
