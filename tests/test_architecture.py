@@ -37,6 +37,7 @@ LEAVES = {
     "xllamacpp": {"backends"},
     "gguf": {"backends"},
     "jinja2": {"backends"},
+    "httpx2": {"backends"},
 }
 
 
