@@ -30,6 +30,11 @@ def data_dir() -> Path:
     return _folder("XDG_DATA_HOME", ".local/share")
 
 
+def state_dir() -> Path:
+    """What the user did: the lines typed in a chat."""
+    return _folder("XDG_STATE_HOME", ".local/state")
+
+
 def config_file() -> Path:
     return _folder("XDG_CONFIG_HOME", ".config") / "config.toml"
 

@@ -19,6 +19,7 @@ from nlpcli.errors import ExitCode, NlpcliError, Terminated, UsageError
 COMMANDS = {
     "translate": "Translate text, line by line or record by record.",
     "generate": "Answer prompts with a language model.",
+    "chat": "Talk with a language model.",
     "models": "List, show, pull, add, remove and verify models.",
     "devices": "Show the processors and GPUs, and what each computes in.",
 }
