@@ -26,40 +26,44 @@ class Terminal:
             settings = {"TERM": "xterm", "LINES": "40", "COLUMNS": "200", **variables}
             os.execvpe(command[0], command, {**os.environ, **settings})
         self._pid = pid
+        self.raw = ""
         for line in start:
-            self._send(line + "\n")
-        self._send("echo rea''dy\n")
-        self._until("ready")
+            self.send(line + "\n")
+        self.send("echo rea''dy\n")
+        self.until("ready")
 
     def completed(self, line: str) -> list[str]:
         """The words that `line` has become after TAB."""
-        self._send(f"{line}\t\x01{_MARK}\n")
-        self._send("echo do''ne\n")
-        shown = [text for text in self._until("\ndone").split("\n") if text.startswith("<")]
+        self.send(f"{line}\t\x01{_MARK}\n")
+        self.send("echo do''ne\n")
+        shown = [text for text in self.until("\ndone").split("\n") if text.startswith("<")]
         return re.findall("<([^>]*)>", shown[0])
 
     def listed(self, line: str, wanted: str) -> str:
         """What TAB TAB after `line` shows, read until it holds `wanted`."""
-        self._send(f"{line}\t\t")
-        said = self._until(re.escape(wanted))
-        self._send("\x15\necho do''ne\n")
-        return said + self._until("\ndone")
+        self.send(f"{line}\t\t")
+        said = self.until(re.escape(wanted))
+        self.send("\x15\necho do''ne\n")
+        return said + self.until("\ndone")
 
     def close(self) -> None:
         os.close(self._file)
         os.waitpid(self._pid, 0)
 
-    def _send(self, text: str) -> None:
+    def send(self, text: str) -> None:
+        """Type `text`."""
         os.write(self._file, text.encode())
 
-    def _until(self, pattern: str, seconds: float = 15) -> str:
-        """What the shell says until `pattern` is found in it, without control sequences."""
+    def until(self, pattern: str, seconds: float = 15) -> str:
+        """What is said until `pattern` is found in it, without control sequences."""
         said = b""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if select.select([self._file], [], [], 0.1)[0]:
-                said += os.read(self._file, 4096)
+                read = os.read(self._file, 4096)
+                said += read
+                self.raw += read.decode(errors="replace")
             text = _CONTROLS.sub(" ", said.decode(errors="replace"))
-            if re.search(pattern, text):
+            if re.search(pattern, text, re.DOTALL):
                 return text
         raise AssertionError(f"no {pattern!r} in {said!r}")

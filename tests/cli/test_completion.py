@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from command import COMMAND, run
+from nlpcli.cli import COMMANDS
 from terminal import Terminal
 
 SCRIPTS = Path(__file__).parents[2] / "completions"
@@ -37,7 +38,7 @@ WORDS = {
     "nlpcli devices da": ["devices", "da"],
 }
 LISTS = {
-    "nlpcli ": ["devices", "models", "translate"],
+    "nlpcli ": sorted(COMMANDS),
     "nlpcli models ": ["add", "list", "pull", "remove", "show", "verify"],
     "nlpcli translate --on-error ": ["fail", "null", "skip"],
     "nlpcli translate --n": ["--nbest", "--no-progress"],
