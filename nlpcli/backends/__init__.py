@@ -41,7 +41,8 @@ class Decoding(NamedTuple):
     """How to search for the output; the same for every request of one `run`.
 
     `beam` None means the model's own default; `batch_size` 0 means a token budget that suits
-    the device. `no_repeat_ngram` 0 turns that constraint off. `temperature` 0 is greedy; above it
+    the device. `min_tokens` None is the model's own least length; only an encoder-decoder heeds
+    it. `no_repeat_ngram` 0 turns that constraint off. `temperature` 0 is greedy; above it
     `nbest` independent samples are drawn, from the `top_k` likeliest tokens (0: all) that make up
     `top_p` of the probability. The output ends before any string of `stop`. `schema` (JSON Schema)
     or `grammar` (GBNF) constrains it. `logprobs` is the number of alternatives to tell for each
@@ -52,6 +53,7 @@ class Decoding(NamedTuple):
     nbest: int = 1
     scores: bool = False
     max_tokens: int | None = None
+    min_tokens: int | None = None
     no_repeat_ngram: int = 0
     batch_size: int = 0
     temperature: float = 0.0

@@ -180,7 +180,7 @@ def search(recipe: Recipe, decoding: Decoding) -> Search:
         )
     ceiling = recipe.positions - 1
     longest = min(decoding.max_tokens or recipe.max_length or ceiling, ceiling)
-    least = recipe.min_length
+    least = recipe.min_length if decoding.min_tokens is None else decoding.min_tokens
     if recipe.first and beam > 1:
         # After forced tokens CTranslate2's beam search weighs an immediate end by a rule of its
         # own; without empty outputs all backends agree.
