@@ -1,11 +1,15 @@
-"""Bytes in: a file or standard input, decompressed where it is compressed, cut into lines."""
+"""Bytes in: a file or standard input, decompressed where it is compressed, cut into lines, or text
+into parts."""
 
 from __future__ import annotations
 
 import select
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
+
+from nlpcli.errors import DataError
 
 STDIN = "-"
 COMPRESSED = (".gz", ".zst")
@@ -68,6 +72,40 @@ def lines(source: Iterable[bytes], keep_cr: bool = False) -> Iterator[list[bytes
         yield complete if keep_cr else [line.removesuffix(b"\r") for line in complete]
     if last := b"".join(rest):
         yield [last if keep_cr else last.removesuffix(b"\r")]
+
+
+def parts(source: Iterable[bytes], size: int = 1 << 15) -> Iterator[tuple[str, int]]:
+    """A text in parts of about `size` characters, each with the number of its bytes.
+
+    Cut after a blank line where there is one, else after a line end, a sentence or a space; joined
+    they are the text, but for a byte-order mark. Raises DataError where it is not UTF-8.
+    """
+    decoder = getincrementaldecoder("utf-8")()
+    text, done = "", 0
+    for block in chain(_without_bom(source), [b""]):
+        pending = decoder.getstate()[0]
+        try:
+            text += decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            at = done - len(pending) + error.start + 1
+            what = f"byte {error.object[error.start]:#04x} at byte {at}"
+            raise DataError(f"not valid UTF-8: {what}") from None
+        done += len(block)
+        while len(text) > 2 * size:
+            cut = _border(text, size)
+            yield text[:cut], len(text[:cut].encode())
+            text = text[cut:]
+    if text:
+        yield text, len(text.encode())
+
+
+def _border(text: str, size: int) -> int:
+    """Where to cut `text`: after the last best border among its first 2 * `size` characters."""
+    for border in ("\n\n", "\n", ". ", " "):
+        cut = text.rfind(border, size // 2, 2 * size)
+        if cut > 0:
+            return cut + len(border)
+    return 2 * size
 
 
 def _begins(whole: bytes, head: bytes) -> bool:

@@ -18,6 +18,8 @@ from nlpcli.errors import ExitCode, NlpcliError, Terminated, UsageError
 
 COMMANDS = {
     "translate": "Translate text, line by line or record by record.",
+    "summarize": "Summarize texts: the sentences that say most, word for word.",
+    "classify": "Classify text, line by line or record by record.",
     "generate": "Answer prompts with a language model.",
     "chat": "Talk with a language model.",
     "models": "List, show, pull, add, remove and verify models.",

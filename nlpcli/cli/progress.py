@@ -13,14 +13,17 @@ _AFTER_SECONDS = 1.0
 
 
 class Progress:
-    """Records done, records per second and time taken. Silent unless asked for, or standard error
-    is a terminal that the output does not go to as well."""
+    """Records or bytes done, how many per second and the time taken. Silent unless asked for, or
+    standard error is a terminal that the output does not go to as well. `total` bytes, where they
+    are known (not 0), make it a bar."""
 
-    def __init__(self, given: "Shared") -> None:
+    def __init__(self, given: "Shared", *, in_bytes: bool = False, total: int = 0) -> None:
         to_screen = given.output is None and sys.stdout.isatty()
         automatic = sys.stderr.isatty() and not to_screen and not given.quiet
         self._wanted = automatic if given.progress is None else given.progress
         self._bar: Any = None
+        self._in_bytes = in_bytes
+        self._total = total
         self._done = 0
         self._begun = time.monotonic()
 
@@ -32,17 +35,21 @@ class Progress:
             self._bar.stop()
 
     def advance(self, count: int) -> None:
-        """Count `count` more records as done."""
+        """Count `count` more records or bytes as done."""
         self._done += count
         if not self._wanted or time.monotonic() - self._begun < _AFTER_SECONDS:
             return
         if self._bar is None:
             self._bar = self._make()
-            self._task = self._bar.add_task("", total=None, told="")
+            self._task = self._bar.add_task("", total=self._total or None, told="")
         seconds = time.monotonic() - self._begun
         taken = f"{int(seconds) // 60}:{int(seconds) % 60:02}"
         told = f"{self._done:,} records  {self._done / seconds:,.0f}/s  {taken}"
-        self._bar.update(self._task, told=told)
+        if self._in_bytes:
+            of = f" of {self._total / 1e6:,.1f}" if self._total else ""
+            rate = f"{self._done / 1e3 / seconds:,.0f} kB/s"
+            told = f"{self._done / 1e6:,.1f}{of} MB  {rate}  {taken}"
+        self._bar.update(self._task, told=told, completed=self._done)
 
     def tell(self, message: str) -> None:
         """Print a line above the bar."""
@@ -53,11 +60,12 @@ class Progress:
 
     def _make(self) -> Any:
         from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
         from rich.progress import Progress as Bar
-        from rich.progress import SpinnerColumn, TextColumn
 
         bar = Bar(
             SpinnerColumn(),
+            *((BarColumn(),) if self._total else ()),
             TextColumn("{task.fields[told]}"),
             console=Console(stderr=True),
             transient=True,
