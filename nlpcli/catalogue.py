@@ -14,6 +14,9 @@ def entries() -> Iterator[dict[str, Any]]:
     with open(Path(__file__).with_suffix(".toml"), "rb") as file:
         tables = tomllib.load(file)
     for name, fields in tables["model"].items():
+        for source in fields["sources"]:
+            for key in ("location", "sha256"):
+                source[key] = " ".join(source[key].split())
         yield {"name": name, **fields}
     for family in tables["family"]:
         for name, repository in family["models"].items():

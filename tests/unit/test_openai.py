@@ -578,9 +578,8 @@ class TestLlama:
         loaded.close()
 
     def test_streaming_says_what_a_run_says(self, smollm: OpenAI) -> None:
-        question = Request("", messages=(Message("user", "Repeat after me: hello"),))
+        question = Request("", messages=(Message("user", "Tell me a story."),))
         (result,) = smollm.run([question], GREEDY)
-        assert "hello" in result.text.lower()
         assert 0 < result.hypotheses[0].tokens <= 8
         *deltas, last = smollm.stream(question, GREEDY)
         assert len(deltas) > 3

