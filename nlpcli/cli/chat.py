@@ -175,13 +175,14 @@ def _converse(talk: "Conversation", screen: "Screen") -> None:
             continue
         interrupted = False
         try:
-            _turn(line, talk, screen)
+            with _unechoed():
+                _turn(line, talk, screen)
         except Leave:
             return
         except NlpcliError as error:
             tell(error.message, error.hint)
         except KeyboardInterrupt:
-            print()
+            screen.note("stopped")
 
 
 def _typed(screen: "Screen") -> str:
@@ -255,6 +256,23 @@ def _answer(message: str, talk: "Conversation", screen: "Screen") -> None:
                 screen.end()
     if talk.finish == "length":
         screen.note("the answer was cut off; /set max-tokens N gives it more room")
+
+
+@contextmanager
+def _unechoed() -> "Iterator[None]":
+    """What is typed meanwhile is not mixed into the answer; the next prompt shows it."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        yield
+        return
+    before = termios.tcgetattr(0)
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(0, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 @contextmanager

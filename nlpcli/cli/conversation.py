@@ -22,11 +22,12 @@ from nlpcli.tasks.generate import Generate
 class Settings(NamedTuple):
     """How answers are sampled; None for a seed means another each time.
 
-    Not greedy: in a dialogue small models would say the same over and over.
+    Not greedy: in a dialogue small models would say the same over and over. Without the unlikely
+    tail, though: one odd token there, and all turns after it follow it.
     """
 
     temperature: float = 0.7
-    top_p: float = 1.0
+    top_p: float = 0.9
     top_k: int = 0
     max_tokens: int = 1024
     seed: int | None = None

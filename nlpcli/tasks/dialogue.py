@@ -18,6 +18,9 @@ def fit(
     The system message stays, and what is kept of the others begins with the user's. Raises
     DataError where the last message does not fit even alone.
     """
+    most = sum(len(turn.content.encode(errors="replace")) + _MARKUP for turn in turns)
+    if most <= window - room:  # no text has more tokens than bytes
+        return list(turns)
     system = [turn for turn in turns[:1] if turn.role == "system"]
     rest = list(turns[len(system) :])
     lengths = [measure(turn.content) + _MARKUP for turn in rest]
