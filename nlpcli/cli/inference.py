@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import typer
 
@@ -30,7 +30,8 @@ class Plan(NamedTuple):
     only under --verbose. `needs` maps the features (backends.FEATURES) that the last model's
     backend must have to the options that ask for them; `work` (backends.PREFERENCES) says what
     the backend should be good at; `window` is the most records answered at once. `kinds` are those
-    of backends.KINDS that the models may be (empty: any), `verb` what another kind cannot do."""
+    of backends.KINDS that the models may be (empty: any), `verb` what another kind cannot do.
+    `dtype` is the number format where the user names none."""
 
     task: Task
     models: tuple[ModelSpec, ...]
@@ -41,6 +42,7 @@ class Plan(NamedTuple):
     window: int = 512
     kinds: tuple[str, ...] = ()
     verb: str = ""
+    dtype: str = "auto"
 
 
 def infer(
@@ -49,9 +51,11 @@ def infer(
     *,
     also: Sequence[str] = (),
     whole: bool = False,
+    draw: Callable[[Output], Any] | None = None,
 ) -> None:
     """Run the plan over the records that `given` names. `plan` gets the first texts that came;
-    `also` and `whole` are records.Reader's; with `whole`, text output keeps line breaks.
+    `also` and `whole` are records.Reader's; with `whole`, text output keeps line breaks. `draw`
+    makes what writes text output in the place of a Writer.
 
     Raises typer.Exit with FAILED where records failed that did not end the run.
     """
@@ -67,7 +71,12 @@ def infer(
     gc.enable()
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
     with Output(given.output) as output, make(name, job, jobs) as runner, Progress(given) as bar:
-        writer = Writer(output, output_format(given), given.field, fields, whole=whole)
+        format = output_format(given)
+        writer: Any = (
+            draw(output)
+            if draw and format == "text"
+            else Writer(output, format, given.field, fields, whole=whole)
+        )
         summary = run(
             windows(chain([first], chunks), limit=min(runner.window, made.window)),
             runner,
@@ -181,6 +190,8 @@ def _job(given: Shared, made: Plan) -> Job:
         )
         for model in models
     ]
+    if given.dtype == "auto":
+        given = given._replace(dtype=made.dtype)
     return Job(made.task, tuple(legs), _device(given, [leg.backend for leg in legs]))
 
 
