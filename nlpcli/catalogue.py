@@ -26,7 +26,7 @@ def entries() -> Iterator[dict[str, Any]]:
                 "format": "transformers",
                 "sources": [{"kind": "hub", "location": repository, "revision": "main"}],
                 "architecture": family["architecture"],
-                "licence": family["licence"],
+                "licence": family.get("licence", ""),
                 "languages": family.get("languages", "").split(),
                 "summary": family["summary"],
             }

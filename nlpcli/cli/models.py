@@ -237,14 +237,14 @@ def _table(rows: list[tuple[ModelSpec, str]]) -> None:
             column,
             overflow="fold",
             justify="right" if column == "size" else "left",
-            no_wrap=column in ("size", "here"),
+            no_wrap=column in ("name", "size", "here"),
         )
     folded = [spec for spec, state in rows if state == "no" and spec.name.startswith("opus-mt-")]
     for spec, state in rows:
         if spec not in folded or len(folded) == 1:
             table.add_row(
                 spec.name,
-                ",".join(spec.tasks),
+                ", ".join(spec.tasks),
                 _languages(spec),
                 _size(spec.size),
                 spec.licence,

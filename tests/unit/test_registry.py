@@ -17,6 +17,7 @@ from nlpcli import registry, store
 from nlpcli.errors import ExitCode, ModelError, UsageError
 from nlpcli.registry import ModelSpec, Source
 from nlpcli.registry.folder import gguf_file
+from nlpcli.registry.spec import TASKS
 from nlpcli.store import place
 
 ROOT = Path(__file__).parents[2]
@@ -318,6 +319,40 @@ def test_the_catalogue_invents_nothing() -> None:
                 assert all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256 in spec.files)
             else:
                 assert (source.kind, source.revision, spec.files) == ("hub", "main", ())
+
+
+@pytest.mark.parametrize(
+    "repository, name, task",
+    [
+        ("facebook/bart-large-cnn", "bart-large-cnn", "summarize"),
+        ("google/flan-t5-base", "flan-t5-base", "translate"),
+        (
+            "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+            "distilbert-sst2",
+            "classify",
+        ),
+        ("Qwen/Qwen2.5-0.5B-Instruct", "qwen2.5-0.5b-instruct", "generate"),
+        ("google-bert/bert-base-uncased", "bert-base-uncased", "finetune"),
+        ("sentence-transformers/all-MiniLM-L6-v2", "all-minilm-l6-v2", "classify"),
+    ],
+)
+def test_well_known_repositories(repository: str, name: str, task: str) -> None:
+    found = registry.find(repository)
+    assert (found.spec.name, found.origin) == (name, "catalogue")
+    assert task in found.spec.tasks
+    assert name in registry.names(task)
+
+
+def test_the_tasks_of_the_catalogue_are_those_of_its_architectures() -> None:
+    for spec in registry.catalogue().values():
+        usual = {*TASKS.get(spec.architecture, ()), "classify", "summarize"}
+        assert not spec.architecture or set(spec.tasks) <= usual, spec.name
+
+
+def test_models_for_other_tasks_translate_nothing() -> None:
+    for spec in registry.catalogue().values():
+        if len(spec.languages) > 1:
+            assert spec.tasks == ("translate",)
 
 
 words = some.text("abc/-", min_size=1, max_size=8)
