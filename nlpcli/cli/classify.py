@@ -11,6 +11,7 @@ from nlpcli.errors import UsageError
 from nlpcli.registry import LocalModel, ModelSpec
 from nlpcli.tasks.classify import Choice, Classify, Head, Scorer
 from nlpcli.tasks.labels import Label, from_file, listed
+from nlpcli.tasks.prompted import Prompted
 from nlpcli.tasks.zero_shot import Entailment, Similarity, entailment
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -134,13 +135,18 @@ def _way(given: Shared, wanted: tuple[Label, ...], independent: bool, needed: bo
     """How the model named chooses among the labels `wanted`, or among its own where there are
     none. Downloads it, unless it is not `needed`. Raises UsageError where it cannot."""
     if given.dry_run or given.backend == "echo":
-        scorer = Similarity(wanted, independent) if wanted else Head(independent)
-        return Way(scorer, independent, (), "counting characters")
+        own = Head(independent)
+        return Way(
+            Similarity(wanted, independent) if wanted else own,
+            independent,
+            (),
+            "counting characters",
+        )
     spec = registry.find(given.model or MODEL).spec
     models = (spec,)
     if not needed or (spec.tasks and "classify" not in spec.tasks):  # which the plan's check tells
         return Way(Head(independent), independent, models, "the model's own head")
-    backends.able(spec, given.backend)
+    able = backends.able(spec, given.backend)
     model = store.fetch(spec, offline=given.offline)
     kind = backends.kind(model)
     if kind == "classifier":
@@ -152,6 +158,11 @@ def _way(given: Shared, wanted: tuple[Label, ...], independent: bool, needed: bo
         )
     if kind == "encoder":
         return Way(Similarity(wanted, independent), independent, models, "sentence embeddings")
+    if kind == "decoder":
+        likely = any("likelihoods" in backends.BACKENDS[name].features for name in able)
+        needs = dict.fromkeys(("likelihoods",) if likely else ("constrain", "logprobs"), "classify")
+        why = "the likelihood of each label" if likely else "the model's answer"
+        return Way(Prompted(wanted, independent, not likely), independent, models, why, needs)
     return Way(Head(independent), independent, models, "the model's own head")
 
 

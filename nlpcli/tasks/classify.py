@@ -97,6 +97,8 @@ class Classify(NamedTuple):
     def run(self, texts: Sequence[str], *backends: Any) -> list[Answer]:
         (backend,) = backends
         said = [text for text in texts if text and not text.isspace()]
+        if not said:
+            return [self.choice.blank()] * len(texts)
         names = self.scorer.names(backend)
         scores = self.score(said, backend)
         rows = iter(enumerate(scores.values.tolist()))
