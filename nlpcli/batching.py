@@ -137,3 +137,23 @@ def by_length(lengths: Sequence[int], *, batch_size: int = 0, budget: int = 0) -
         else:
             batches.append([index])
     return batches
+
+
+def by_equal_length(
+    lengths: Sequence[int], *, batch_size: int = 0, budget: int = 0
+) -> list[list[int]]:
+    """The indices of `lengths` in batches of one length each, longest first: no item is padded, so
+    what comes of it does not depend on those beside it. The limits are those of `by_length`."""
+    groups: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        groups.setdefault(length, []).append(index)
+    batches: list[list[int]] = []
+    for length in sorted(groups, reverse=True):
+        members = groups[length]
+        limit = min(
+            batch_size or len(members), budget // max(length, 1) or 1 if budget else len(members)
+        )
+        count = -(-len(members) // limit)
+        size = -(-len(members) // count)  # even ones: a batch of one is slower for its size
+        batches += [members[at : at + size] for at in range(0, len(members), size)]
+    return batches

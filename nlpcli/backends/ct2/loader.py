@@ -26,6 +26,9 @@ def converter(folder: str) -> Any:
                 encoder = self.model.get_encoder()
                 self.model.config.normalize_before = hasattr(encoder, "layer_norm")
                 self.model.config.normalize_embedding = hasattr(encoder, "layernorm_embedding")
+            # The loaders for BERT and its kin ask which; transformers 5 knows no other.
+            if not hasattr(self.model.config, "position_embedding_type"):
+                self.model.config.position_embedding_type = "absolute"
             # T5's loader scales the output if the embeddings are tied; transformers 5 ties them
             # always, keeps whether to scale by itself, and never scales mT5's.
             if self.model.config.model_type in ("t5", "mt5"):
