@@ -17,6 +17,7 @@ from nlpcli.tasks.zero_shot import Entailment, Similarity, entailment
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 MODEL = "minilm-l6"
 LABELS = "Labels"
+EXPLANATION = "Explanation"
 
 
 class Way(NamedTuple):
@@ -86,12 +87,44 @@ def classify(
             show_default=False,
         ),
     ] = None,
+    explain: Annotated[
+        bool,
+        option(
+            "--explain",
+            help="Show which words carried the decision and the model's self-attention, as a heat "
+            "map; with -o FILE.svg as a picture.",
+            panel=EXPLANATION,
+        ),
+    ] = False,
+    layer: Annotated[
+        int | None,
+        option(
+            "--layer",
+            metavar="N",
+            help="Show the attention of layer N alone, not the mean of all.",
+            panel=EXPLANATION,
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    head: Annotated[
+        int | None,
+        option(
+            "--head",
+            metavar="N",
+            help="Show the attention of head N alone, not the mean of all.",
+            panel=EXPLANATION,
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Classify text, line by line or record by record.
 
     A line is a record and gets a label and its score; a blank line stays blank. With --labels any
     labels will do; -m names a model with labels of its own, or another way to choose.
     """
+    from nlpcli.cli.explain import drawing, explained
     from nlpcli.cli.inference import Plan, infer
 
     wanted = _labels(labels, labels_file, multi_label)
@@ -102,13 +135,15 @@ def classify(
     choice = Choice(given.output_field or "label", top_k or 0, threshold, multi_label)
     if choice.field == "score":
         raise UsageError(f"--output-field {choice.field}: that field is taken", "name another")
+    if (layer or head) and not explain:
+        raise UsageError(f"--{'layer' if layer else 'head'} goes with --explain", "add --explain")
     size = 0 if given.batch_size == "auto" else int(given.batch_size)
 
     def plan(texts: list[str]) -> Plan:
         way = _way(given, wanted, multi_label, bool(texts))
         chosen = choice._replace(multi_label=way.independent)
         task = Classify(way.scorer, chosen, size)
-        return Plan(
+        made = Plan(
             task,
             way.models,
             way.needs,
@@ -116,8 +151,10 @@ def classify(
             kinds=("encoder", "classifier", "decoder"),
             verb="classify",
         )
+        return explained(made, task, given, layer or 0, head or 0) if explain else made
 
-    infer(given, plan)
+    options, draw = drawing(given) if explain else (given, None)
+    infer(options, plan, draw=draw)
 
 
 def _labels(value: str | None, path: str | None, multi_label: bool) -> tuple[Label, ...]:

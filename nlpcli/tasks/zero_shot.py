@@ -65,10 +65,10 @@ class Entailment(NamedTuple):
         return tuple(label.name for label in self.labels)
 
     def room(self, backend: Any) -> int:
-        return _beside(self._hypotheses, backend)
+        return _beside(self.hypotheses, backend)
 
     def score(self, texts: Sequence[str], backend: Any, batch_size: int = 0) -> Scores:
-        pairs = [Request(text, pair=pair) for text in texts for pair in self._hypotheses]
+        pairs = [Request(text, pair=pair) for text in texts for pair in self.hypotheses]
         logits = backend.classify(pairs, batch_size)
         logits = logits.reshape(len(texts), len(self.labels), len(backend.labels))
         yes, no = entailment(backend.labels)
@@ -77,7 +77,8 @@ class Entailment(NamedTuple):
         return Scores(softmax(logits[:, :, yes]))
 
     @property
-    def _hypotheses(self) -> tuple[str, ...]:
+    def hypotheses(self) -> tuple[str, ...]:
+        """What each label is read as."""
         return tuple(HYPOTHESIS.format(label.text) for label in self.labels)
 
 
