@@ -26,6 +26,7 @@ from nlpcli.registry.files import (
     read_entry,
     read_json,
     store_folder,
+    unquoted,
     user_names,
     write_entry,
     write_json,
@@ -93,14 +94,15 @@ OPENAI = "openai:"
 """What the names of models on an OpenAI-compatible server begin with."""
 
 # Not compiled here: the usual start needs none of them.
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?"
+_WORD = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_NAME = f"{_WORD}(/{_WORD}(:{_WORD})?)?"
 _TAG = r"([a-z]{2,3}(?:-[A-Z][a-z]{3})?)"
 _BERGAMOT = f"bergamot-{_TAG}-{_TAG}"
 _OPUS = f"Helsinki-NLP/opus-mt-(?:tc-(?:base|big)-)?{_TAG}-{_TAG}"
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` can name a model: it is also a safe file name once its `/` is quoted."""
+    """Whether `text` can name a model: it is also a safe file name once `quoted`."""
     if text.isascii() and text.replace("-", "").isalnum():
         return text[0] != "-"
     return bool(re.fullmatch(_NAME, text)) and ".." not in text
@@ -108,7 +110,7 @@ def is_name(text: str) -> bool:
 
 def check_name(name: str) -> None:
     """Raises UsageError where `name` cannot name a model."""
-    if not is_name(name):
+    if not is_name(name) or ":" in name:
         raise UsageError(
             f"{name}: not a model name",
             "use letters, digits, `.`, `-` and `_`, and one `/` at most",
@@ -119,8 +121,8 @@ def find(name: str) -> Found:
     """The model called `name`. Raises ModelError naming the nearest where there is none.
 
     Tried in order: a folder or file; the user's registry; the catalogue; `bergamot-XX-YY` from
-    Firefox Translations; `org/name` on the Hub and `openai:NAME` on a server, without asking
-    whether it exists.
+    Firefox Translations; `org/name` on the Hub, with `:FILE` or `:QUANTIZATION` for one of several
+    GGUF models, and `openai:NAME` on a server, both without asking whether it exists.
     """
     found = _at_path(name) or known(name)
     if found:
@@ -219,13 +221,17 @@ def bergamot(source: str, target: str) -> ModelSpec:
 
 
 def on_hub(repository: str, revision: str = "main") -> ModelSpec:
-    """A model of which only its Hub repository is known; the rest is learnt at the first pull."""
-    pair = re.fullmatch(_OPUS, repository)
+    """A model of which only its Hub repository is known; the rest is learnt at the first pull.
+
+    `org/name:CHOICE` is a GGUF model in it, by file or quantization.
+    """
+    location, _, choice = repository.partition(":")
+    pair = re.fullmatch(_OPUS, location)
     return ModelSpec(
         name=repository,
         tasks=("translate",) if pair else (),
-        format="transformers",
-        sources=(Source("hub", repository, revision),),
+        format="gguf" if choice or location.lower().endswith("gguf") else "transformers",
+        sources=(Source("hub", location, revision, files=(choice,) if choice else ()),),
         architecture="marian" if pair else "",
         languages=(pair[1], pair[2]) if pair else (),
     )
@@ -242,7 +248,7 @@ def _on_server(name: str) -> ModelSpec:
 def pulled_names() -> list[str]:
     """The models that were pulled, added or made on this machine, sorted."""
     found = {
-        folder.name.replace("%2F", "/")
+        unquoted(folder.name)
         for folder in children(cache_dir() / "models")
         if (folder / SPEC_FILE).exists()
     }

@@ -50,10 +50,15 @@ def derived_folders(name: str) -> list[Path]:
 
 def quoted(name: str) -> str:
     """A file name for the model `name`, which may be a path too."""
-    name = name.replace("/", "%2F")
+    name = name.replace("/", "%2F").replace(":", "%3A")
     if name.replace("-", "").isalnum():
         return name
     return re.sub(r"[^\w.%-]+", "-", name).lstrip(".")[-200:] or "model"
+
+
+def unquoted(file: str) -> str:
+    """The model's name that `quoted` made `file` of."""
+    return file.replace("%2F", "/").replace("%3A", ":")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -113,13 +118,13 @@ def write_entry(spec: ModelSpec, origin: str, pin: dict[str, Any] | None = None)
 def user_names() -> list[str]:
     """The fine-tuned models and the names that the user added, sorted."""
     names = {
-        folder.name.replace("%2F", "/")
+        unquoted(folder.name)
         for folder in children(data_dir() / "models")
         if (folder / SPEC_FILE).exists()
     }
     for file in children(data_dir() / "registry"):
         if file.suffix == ".json" and not file.name.startswith("."):
-            names.add(file.name.removesuffix(".json").replace("%2F", "/"))
+            names.add(unquoted(file.name.removesuffix(".json")))
     return sorted(names)
 
 

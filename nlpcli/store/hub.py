@@ -7,7 +7,7 @@ registry and a look at its files' sizes and times.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from nlpcli import __version__, registry
 from nlpcli.errors import ModelError
 from nlpcli.registry import LocalModel, ModelSpec, Source
+from nlpcli.registry.folder import gguf_files, with_header
 from nlpcli.store import place
 
 Pin = dict[str, Any]
@@ -24,6 +25,7 @@ Pin = dict[str, Any]
 """
 
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
+_WITH_WORDS = (".spm", ".model", ".gguf")
 
 
 def pinned(spec: ModelSpec, pin: Pin) -> LocalModel | None:
@@ -40,11 +42,11 @@ def pinned(spec: ModelSpec, pin: Pin) -> LocalModel | None:
             return None
         kept["files"] = place.stamp(folder, kept["files"])
     elif registry.read_entry(spec.name).get("nlpcli") == __version__:
-        return LocalModel(spec, folder)
+        return _local(spec, folder, kept["files"])
     # What was learnt is noted, or the next start would learn it again.
     with suppress(OSError):
         _note(spec, pin)
-    return LocalModel(spec, folder)
+    return _local(spec, folder, kept["files"])
 
 
 def pull(spec: ModelSpec, source: Source) -> LocalModel:
@@ -103,7 +105,7 @@ def adopt(spec: ModelSpec, source: Source) -> LocalModel | None:
             found = place.stamp(folder, names)
         except (ModelError, OSError):
             return None
-        if not any(name in _TOKENIZERS or name.endswith((".spm", ".model")) for name in names):
+        if not any(name in _TOKENIZERS or name.endswith(_WITH_WORDS) for name in names):
             return None
         wrong = _differing(pin, {}, found)
         if wrong:
@@ -211,7 +213,12 @@ def _pin(
         target = registry.copy_folder(spec.name, commit)
         copies = weights.safe_copy(spec.name, folder, sorted(found), target)
         pin["copy"] = {"folder": str(target), "files": copies}
-    config = registry.read_json(folder / "config.json")
+    if ggufs := gguf_files(found):
+        read = with_header(folder / ggufs[0], spec._replace(format="gguf"))
+        spec = read._replace(tasks=spec.tasks or read.tasks)
+    else:
+        spec = spec._replace(format="transformers")
+    config = registry.read_json(folder / "config.json") if not ggufs else {}
     architecture = str(config.get("model_type", "")) or spec.architecture
     spec = spec._replace(
         architecture=architecture,
@@ -220,7 +227,13 @@ def _pin(
         files=tuple((name, sha256) for name, (sha256, _, _) in found.items()),
     )
     _note(spec, pin)
-    return LocalModel(spec, Path(pin.get("copy", pin)["folder"]))
+    return _local(spec, Path(pin.get("copy", pin)["folder"]), found)
+
+
+def _local(spec: ModelSpec, folder: Path, files: Iterable[str]) -> LocalModel:
+    """The model in a snapshot, where other GGUF models may lie beside it."""
+    ggufs = gguf_files(list(files)) if spec.format == "gguf" else []
+    return LocalModel(spec, folder / ggufs[0] if ggufs else folder)
 
 
 def _note(spec: ModelSpec, pin: Pin) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nlpcli.errors import ModelError
 from nlpcli.registry import ModelSpec, Source
+from nlpcli.registry.folder import gguf_choice, gguf_files
 
 _SMALL_FILES = (
     "config.json",
@@ -34,9 +35,9 @@ def choose(source: Source, names: Sequence[str]) -> list[str]:
     def matching(*patterns: str) -> list[str]:
         return [name for name in top if any(fnmatchcase(name, each) for each in patterns)]
 
-    top = [name for name in names if source.files or "/" not in name]
+    top = [name for name in names if "/" not in name]
     if source.files:
-        return matching(*source.files)
+        return _gguf(source, top)
     for stem, ending in (("model", "safetensors"), ("pytorch_model", "bin")):
         weights = [name for name in top if name == f"{stem}.{ending}"] or matching(
             f"{stem}-*-of-*.{ending}", f"{stem}.{ending}.index.json"
@@ -44,11 +45,21 @@ def choose(source: Source, names: Sequence[str]) -> list[str]:
         if weights:
             break
     else:
+        if gguf_files(top):
+            return _gguf(source, top)
         raise ModelError(
             f"{source.location}: no weights that nlpcli reads",
-            "it needs safetensors, or a pytorch_model.bin that holds only tensors",
+            "it needs safetensors, GGUF, or a pytorch_model.bin that holds only tensors",
         )
     return sorted({*weights, *matching(*_SMALL_FILES)})
+
+
+def _gguf(source: Source, names: list[str]) -> list[str]:
+    """Of `names` the files of the GGUF model that is chosen, or alone."""
+    try:
+        return gguf_choice(names, *source.files)
+    except ModelError as error:
+        raise ModelError(f"{source.location}: {error.message}", error.hint) from None
 
 
 def listing(source: Source) -> tuple[str, dict[str, str], str]:

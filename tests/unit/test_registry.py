@@ -231,13 +231,40 @@ def test_a_name_like_nothing_known() -> None:
     assert "models list" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/b/c", "-m", "a b", "a\n", "é", "a/", "a/.."])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "..",
+        "../x",
+        "a/b/c",
+        "-m",
+        "a b",
+        "a\n",
+        "é",
+        "a/",
+        "a/..",
+        "a:b",
+        "a/b:",
+        "a/b:c:d",
+        ":x",
+    ],
+)
 def test_names_that_are_none(name: str) -> None:
     assert not registry.is_name(name)
     with pytest.raises(UsageError):
         registry.check_name(name)
     with pytest.raises(ModelError):
         registry.find(name)
+
+
+def test_a_gguf_model_of_a_repository() -> None:
+    spec = registry.find("acme/tiny:Q4_K_M").spec
+    assert (spec.name, spec.format) == ("acme/tiny:Q4_K_M", "gguf")
+    assert spec.sources == (Source("hub", "acme/tiny", "main", files=("Q4_K_M",)),)
+    assert registry.find("acme/tiny-GGUF").spec.format == "gguf"
+    with pytest.raises(UsageError):
+        registry.check_name("acme/tiny:Q4_K_M")
 
 
 def test_for_pair_and_hub_pair() -> None:

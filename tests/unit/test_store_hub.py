@@ -258,3 +258,84 @@ def test_remove_deletes_the_pin_and_the_revision(hub: Hub, home: Path) -> None:
     assert not model.folder.exists()
     assert registry.read_entry(REPOSITORY) == {}
     assert not store.remove(model.spec.name)
+
+
+def gguf(architecture: bytes, content: bytes) -> bytes:
+    """The beginning of a GGUF file, as its specification lays it out."""
+    key = b"general.architecture"
+    lengths = [len(each).to_bytes(8, "little") for each in (key, architecture)]
+    kind = (8).to_bytes(4, "little")
+    head = b"GGUF\3\0\0\0" + bytes(16) + lengths[0] + key + kind + lengths[1] + architecture
+    return head + content
+
+
+GGUFS = {
+    "README.md": b"# tiny",
+    "config.json": b'{"model_type": "llama"}',
+    "mmproj-f16.gguf": b"not wanted",
+    "tiny-Q4_K_M.gguf": gguf(b"llama", b"4m"),
+    "tiny-Q4_K_S.gguf": gguf(b"llama", b"4s"),
+    "tiny-Q8_0-00001-of-00002.gguf": gguf(b"llama", b"8a"),
+    "tiny-Q8_0-00002-of-00002.gguf": gguf(b"llama", b"8b"),
+}
+
+
+@pytest.mark.parametrize(
+    "choice, files",
+    [
+        ("Q4_K_M", ["tiny-Q4_K_M.gguf"]),
+        ("q4_k_s", ["tiny-Q4_K_S.gguf"]),
+        ("tiny-Q4_K_M.gguf", ["tiny-Q4_K_M.gguf"]),
+        ("Q8_0", ["tiny-Q8_0-00001-of-00002.gguf", "tiny-Q8_0-00002-of-00002.gguf"]),
+    ],
+)
+def test_one_of_several_gguf_models(hub: Hub, choice: str, files: list[str]) -> None:
+    hub.push(REPOSITORY, GGUFS)
+    name = f"{REPOSITORY}:{choice}"
+    model = fetch(name)
+    assert sorted(hub.downloads()) == files
+    assert model.folder.name == files[0]
+    assert model.folder.read_bytes() == GGUFS[files[0]]
+    assert (model.spec.format, model.spec.architecture) == ("gguf", "llama")
+    assert "generate" in model.spec.tasks
+    assert registry.find(name).origin == "hub"
+    assert name in registry.pulled_names()
+    assert fetch(name, offline=True) == model
+    assert store.verify(registry.find(name).spec) == []
+
+
+def test_two_gguf_models_of_one_repository_do_not_mix(hub: Hub) -> None:
+    hub.push(REPOSITORY, GGUFS)
+    names = [f"{REPOSITORY}:Q4_K_M", f"{REPOSITORY}:Q4_K_S"]
+    assert [fetch(name).folder.name[-6] for name in names] == ["M", "S"]
+    assert store.remove(names[0])
+    assert fetch(names[1], offline=True).folder.read_bytes().endswith(b"4s")
+    with pytest.raises(ModelError, match="not on this machine"):
+        fetch(names[0], offline=True) if store.remove(names[1]) else None
+
+
+def test_a_gguf_model_must_be_chosen_where_there_are_several(hub: Hub) -> None:
+    hub.push(REPOSITORY, GGUFS)
+    for name, message in (
+        (REPOSITORY, "acme/tiny: several GGUF models"),
+        (f"{REPOSITORY}:Q5_0", "acme/tiny: Q5_0: no such GGUF model"),
+    ):
+        with pytest.raises(ModelError, match=message) as caught:
+            fetch(name)
+        assert "tiny-Q4_K_M.gguf, tiny-Q4_K_S.gguf, tiny-Q8_0-00001" in caught.value.hint
+    assert hub.downloads() == []
+
+
+def test_a_gguf_model_alone_is_taken(hub: Hub) -> None:
+    hub.push(REPOSITORY, {"README.md": b"", "tiny.gguf": gguf(b"qwen2", b"x")})
+    model = fetch()
+    assert (model.folder.name, model.spec.format) == ("tiny.gguf", "gguf")
+    assert registry.find(REPOSITORY).spec.architecture == "qwen2"
+    assert fetch(offline=True) == model
+
+
+def test_safetensors_go_before_gguf(hub: Hub) -> None:
+    hub.push(REPOSITORY, {**FILES, "tiny.gguf": gguf(b"llama", b"x")})
+    assert fetch().spec.format == "transformers"
+    assert "tiny.gguf" not in hub.downloads()
+    assert fetch(f"{REPOSITORY}:tiny.gguf").spec.format == "gguf"
