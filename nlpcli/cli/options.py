@@ -133,7 +133,7 @@ class Shared(NamedTuple):
             "--model",
             "-m",
             metavar="MODEL",
-            help="A name from `nlpcli models list`, a folder, or org/name on the Hugging Face Hub.",
+            help="A name from `nlpcli models list`, a folder, org/name on the Hub, or openai:NAME.",
             panel=MODEL,
             autocompletion=model_names,
             show_default=False,
