@@ -135,7 +135,8 @@ for every command that has the option, in a table for one command.
 
 `NLPCLI_DEBUG` :: Set to 1: a failure shows its traceback.
 
-`XDG_CACHE_HOME`, `XDG_CONFIG_HOME`, `XDG_DATA_HOME` :: Where the folders under FILES are.
+`XDG_CACHE_HOME`, `XDG_CONFIG_HOME`, `XDG_DATA_HOME`, `XDG_STATE_HOME` :: Where the folders under
+FILES are.
 
 `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` :: The Hugging Face cache, the token for
 repositories that ask for one, another server than the Hub, and no network; as in all
@@ -157,6 +158,8 @@ pip's variables and settings hold for models that come as wheels, proxy settings
 `~/.cache/nlpcli` :: Downloads and conversions: all of it can be made again.
 
 `~/.local/share/nlpcli` :: The user's registry and models: nothing of it can be made again.
+
+`~/.local/state/nlpcli` :: The lines typed in `nlpcli chat`.
 
 `~/.cache/huggingface` :: Repositories of the Hub, shared with other programs.
 
@@ -279,6 +282,141 @@ Try a job without a model:
     {"text": "It is late.", "translation": "It is late."}
 """
 
+GENERATE = """
+# PROMPTS
+
+A file of text, all of standard input, or the TEXT of each `--text` is one prompt; the end of its
+last line is left out. With `--lines` each line is a prompt, and a blank line stays blank. JSONL has
+a prompt in the field `prompt` or `text`, or a dialogue in `messages`: a list of objects with
+`role` (`system`, `user` or `assistant`) and `content`. CSV and TSV have it in the column `prompt`
+or `text`. `--field` names another.
+
+A prompt is put to the model in its own chat template, after the message of `--system`; a dialogue
+that has a system message keeps its own. With `--raw` the model continues the prompt as it is.
+
+A prompt that is longer than the model's window is a bad record. An answer ends by itself, at a
+`--stop` text, after `--max-tokens`, or at the end of the window; the last two are told on standard
+error, and by `"finish": "length"` in JSONL.
+
+# STREAMING AND BATCHES
+
+A single prompt that goes from text to text is answered as the words come, on the backend that has
+the first word soonest. `--lines`, several files, JSONL and tables are answered in batches, on the
+backend that is fastest at them. Two backends round differently, so that their answers to the same
+prompt may differ; `--backend` names one for both.
+
+With `--temperature 0`, the default, each token is the likeliest, and the answer is the same on
+every run and in every batch. What is sampled depends on `--seed`, the prompt and the model, not on
+the other prompts: the same prompt twice has the same answer twice, and `--num` gives different
+ones.
+
+# OUTPUT
+
+`text` :: The answer, ended by a line end; several follow one another. With `--lines` an answer is
+one line, its line breaks become spaces, and tabs stand between the answers of `--num`.
+
+`jsonl` :: The object with `generation` and `finish` added: `stop`, or `length` for an answer that
+was cut off. `--num` adds `generations`, a list of objects of the same fields; `--logprobs` adds
+`logprobs`: for each token its text, `token`, its natural log-probability before temperature and
+`--top-p`, `logprob`, and the likeliest in its place, `top`.
+
+`csv`, `tsv` :: Columns of the same names; lists are JSON.
+
+`--schema` and `--grammar` need a model that runs on llama.cpp or on a server. The output of
+`--schema` is put out when it is complete: JSON that was cut off is a bad record, never half a
+document.
+
+`--extract` puts out the first fenced code block, without its fences, and the model stops where the
+block ends. An answer without one is a bad record.
+
+# EXAMPLES
+
+Ask a question:
+
+    $ nlpcli generate --text "Why is the sky blue?"
+
+A prompt for each line, at most 20 tokens for an answer:
+
+    $ nlpcli generate --lines --max-tokens 20 notes.txt
+
+Continue a text, three times:
+
+    $ echo "Once upon a time" | nlpcli generate --raw --num 3
+
+Answers of one form:
+
+    $ nlpcli generate --lines notes.txt \\
+        --schema '{"enum": ["important", "unimportant"]}'
+
+A program, run at once; read it first, or trust the model:
+
+    nlpcli generate --extract --text "Print ten primes in Python." |
+        python3 -
+"""
+
+CHAT = """
+# THE DIALOGUE
+
+Each line is a message; one that ends with a backslash goes on in the next. Lines are edited as in
+the shell, TAB completes commands, and the arrow keys find earlier lines, also those of earlier
+chats. Ctrl-C stops an answer, of which what came stays in the dialogue, or clears the line; twice,
+or Ctrl-D, it leaves.
+
+Where standard input is not a terminal, each line of it is a message or a command. Answers go to
+standard output, everything else to standard error; an error does not end the chat, but makes it
+end with exit code 1.
+
+Answers are sampled, by default with a temperature of 0.7 and from the tokens that make up 0.9 of
+the probability: at temperature 0 small models say the same again and again, with all tokens they
+lose the thread.
+
+# COMMANDS
+
+`/system` *TEXT* :: Make TEXT the system message, `none` remove it; alone, show it.
+
+`/reset` :: Begin again; the system message stays.
+
+`/save` *FILE* :: Write the dialogue, the model's name and the settings to FILE, as a JSON object
+on one line. `nlpcli generate` *FILE*`.jsonl` answers its `messages` once more.
+
+`/load` *FILE* :: Continue a saved dialogue, with its model and settings.
+
+`/model` *NAME* :: Go on with another model; alone, show which answers, and its window.
+
+`/set` *NAME VALUE* :: Change `temperature`, `top-p`, `top-k`, `max-tokens`, `seed` or `stop`;
+alone, show them all.
+
+`/help` :: List the commands.
+
+`/quit` :: Leave.
+
+A message that begins with a slash is typed with a space before it.
+
+# THE WINDOW
+
+A model sees so many tokens at once, its window. When the dialogue and the room for an answer fill
+it, the oldest turns are left out of what the model sees, never the system message; a notice says
+when that begins. A message longer than the window is refused. `/save` saves all turns.
+
+# FILES
+
+`~/.local/state/nlpcli/chat_history` :: The last 1,000 lines that were typed.
+
+# EXAMPLES
+
+Talk, with a character:
+
+    nlpcli chat --system "You are a pirate."
+
+Continue a dialogue that `/save` has written:
+
+    nlpcli chat --load talk.jsonl
+
+From a script:
+
+    $ printf 'Remember 7421.\\nWhich number was it?\\n' | nlpcli chat
+"""
+
 MODELS = """
 # EXAMPLES
 
@@ -320,4 +458,11 @@ The name of each device:
     $ nlpcli devices | cut -f 1
 """
 
-PAGES = {"nlpcli": NLPCLI, "translate": TRANSLATE, "models": MODELS, "devices": DEVICES}
+PAGES = {
+    "nlpcli": NLPCLI,
+    "translate": TRANSLATE,
+    "generate": GENERATE,
+    "chat": CHAT,
+    "models": MODELS,
+    "devices": DEVICES,
+}
