@@ -458,9 +458,81 @@ The name of each device:
     $ nlpcli devices | cut -f 1
 """
 
+CLASSIFY = """
+# WAYS TO CLASSIFY
+
+How labels are chosen follows from the model:
+
+a classifier :: Without `--labels` it gives the labels that it was trained on. It takes no others.
+
+a classifier of natural language inference (one of its labels is *entailment*) :: With `--labels`:
+whether the text entails "This example is *label*."
+
+an encoder :: With `--labels`: which label's embedding is nearest. This is the default, with
+`minilm-l6`. A label is embedded in four sentences, such as "the topic is *label*".
+
+a language model :: With `--labels`: how likely each label is as the answer, per token, beside how
+likely it is for texts that say nothing. A model on a server, or one run by llama.cpp, answers in
+nothing but labels instead, and the scores come from the tokens that it tells; where it tells none
+the score is empty.
+
+# LABELS
+
+`--labels` takes a list with commas; `\\,` is a comma within a label. `_` in a label is read as a
+space and put out as it is. `--labels-file` names a file with a label on each line and, after a
+tab, a description that is compared with the text in its place; a name in `.json` holds a list of
+labels, or an object of labels and descriptions. Descriptions help most where names say little:
+
+    $ printf 'q1\\tplaying football\\nq2\\tcooking a meal\\n' > labels.tsv
+
+    $ nlpcli classify --labels-file labels.tsv --text "Simmer the onions." | cut -f 1
+    q2
+
+# SCORES
+
+Scores are probabilities. Those of all labels sum to one, unless `--multi-label` asks, or the model
+was trained, to score each by itself. Zero-shot scores tell more and less likely apart; they are
+not measured frequencies. By embeddings a label reaches 0.5 by itself only where the text plainly
+is about it: a lower `--threshold` finds more. Embeddings tell topics better than tones.
+
+A text longer than the model's window is classified in pieces, cut at sentence ends; its scores are
+the means of theirs, weighted by length. Nothing is left out. A record's answer does not depend on
+other records or on the batch size.
+
+# OUTPUT
+
+`text` :: The label, a tab and its score; with `--top-k` and `--multi-label` all that are given,
+best first, tabs between. Where no score reaches the threshold the label is empty and the score
+that of the best. A blank line stays blank.
+
+`jsonl` :: The object with `label` and `score` added and, with `--top-k` and `--multi-label`,
+`labels`: a list of objects with `label` and `score`. A label that is not given is null.
+
+`csv`, `tsv` :: Columns of the same names; `labels` is JSON.
+
+`--output-field` names the added field something other than `label`.
+
+# EXAMPLES
+
+    $ echo "The striker missed a penalty." |
+        nlpcli classify --labels sport,politics,cooking | cut -f 1
+    sport
+
+Count the labels of a file:
+
+    $ nlpcli classify --labels question,statement notes.txt |
+        cut -f 1 | sort | uniq -c
+
+The lines that are about one thing:
+
+    $ nlpcli classify --labels travel,food -f jsonl notes.txt |
+        grep '"label": "travel"'
+"""
+
 PAGES = {
     "nlpcli": NLPCLI,
     "translate": TRANSLATE,
+    "classify": CLASSIFY,
     "generate": GENERATE,
     "chat": CHAT,
     "models": MODELS,

@@ -21,7 +21,12 @@ class Label(NamedTuple):
     @property
     def text(self) -> str:
         r"""What a model reads: the description, else the name with `_` as spaces."""
-        return self.description or " ".join(self.name.replace("_", " ").split()) or self.name
+        return self.description or self.spaced
+
+    @property
+    def spaced(self) -> str:
+        """The name with `_` as spaces."""
+        return " ".join(self.name.replace("_", " ").split()) or self.name
 
 
 def listed(value: str) -> tuple[Label, ...]:

@@ -14,7 +14,7 @@ from nlpcli.tasks.labels import Label
 
 YES_NO = ("yes", "no")
 # Texts that say nothing: what a model answers to them is its taste for a label, not the text's.
-_EMPTY = ("N/A", "...", "[text]")
+_EMPTY = ("N/A", "", "[MASK]", "text")
 # What a chat template writes around a question, in tokens or in characters.
 _AROUND = 100
 _ALTERNATIVES = 20
@@ -38,7 +38,7 @@ class Prompted(NamedTuple):
     def score(self, texts: Sequence[str], backend: Any, batch_size: int = 0) -> Scores:
         import numpy
 
-        requests = [each for text in texts for each in self.questions(text, backend.chat)]
+        requests = [each for text in texts for each in self.questions(text)]
         if self.constrained:
             scores = _answered(requests, self.answers, backend, batch_size)
         else:
@@ -53,49 +53,50 @@ class Prompted(NamedTuple):
     @property
     def answers(self) -> tuple[str, ...]:
         """What the model may answer."""
-        return YES_NO if self.independent else tuple(label.name for label in self.labels)
-
-    def questions(self, text: str, chat: bool) -> list[Request]:
-        """What it is asked about a text; one question, or one for each label."""
         if self.independent:
-            asked = [
-                f'Does the label "{each.text}" fit the text? Answer yes or no.'
-                for each in self.labels
-            ]
+            return YES_NO
+        return tuple(label.name if self.constrained else label.spaced for label in self.labels)
+
+    def questions(self, text: str) -> list[Request]:
+        """What it is asked about a text, one question or one for each label; or the beginning
+        of what it continues with an answer, which says more of a small model than a dialogue."""
+        if self.independent:
+            asked = [f'Does the label "{_told(each)}" fit, yes or no?' for each in self.labels]
+            every = [f"Text: {text}\n{question}" for question in asked]
+        elif self.constrained:
+            listed = "\n".join(f"- {label.name}: {label.text}" for label in self.labels)
+            every = [f"Which of these labels fits the text best?\n{listed}\n\nText: {text}"]
         else:
-            listed = "\n".join(_listed(label) for label in self.labels)
-            asked = [f"Which of these labels fits the text best?\n{listed}"]
-        return [_request(f"Text: {text}\n\n{question}", chat) for question in asked]
+            listed = ", ".join(map(_told, self.labels))
+            every = [f"Labels: {listed}\n\nText: {text}\nLabel:"]
+        if self.constrained:
+            return [Request(each, messages=(Message("user", each),)) for each in every]
+        return [Request(f"{each}\nAnswer:" if self.independent else each) for each in every]
 
 
-def _listed(label: Label) -> str:
-    return f"- {label.name}: {label.description}" if label.description else f"- {label.name}"
-
-
-def _request(question: str, chat: bool) -> Request:
-    if chat:
-        return Request(question, messages=(Message("user", question),))
-    return Request(f"{question}\n\nAnswer:")
+def _told(label: Label) -> str:
+    return f"{label.spaced} ({label.description})" if label.description else label.spaced
 
 
 def _likelihoods(requests: Sequence[Request], asked: Prompted, backend: Any) -> Any:
     """float array (requests, answers): probabilities."""
     import numpy
 
-    found = numpy.array(backend.likelihoods(requests, _continuations(asked, backend)))
-    taste = numpy.tile(_taste(asked, backend), (len(found) // len(_taste(asked, backend)), 1))
+    found = numpy.array(backend.likelihoods(requests, _continuations(asked)))
+    taste = _taste(asked, backend)
+    taste = numpy.tile(taste, (len(found) // len(taste), 1))
     return softmax((found - taste) / _lengths(asked, backend))
 
 
-def _continuations(asked: Prompted, backend: Any) -> list[str]:
-    return [answer if backend.chat else f" {answer}" for answer in asked.answers]
+def _continuations(asked: Prompted) -> list[str]:
+    return [f" {answer}" for answer in asked.answers]
 
 
 @lru_cache(1)
 def _lengths(asked: Prompted, backend: Any) -> Any:
     import numpy
 
-    return numpy.array([max(1, backend.measure(each)) for each in _continuations(asked, backend)])
+    return numpy.array([max(1, backend.measure(each)) for each in _continuations(asked)])
 
 
 @lru_cache(1)
@@ -103,15 +104,15 @@ def _taste(asked: Prompted, backend: Any) -> Any:
     """float array (questions of a text, answers): log-probabilities for texts that say nothing."""
     import numpy
 
-    requests = [each for text in _EMPTY for each in asked.questions(text, backend.chat)]
-    found = numpy.array(backend.likelihoods(requests, _continuations(asked, backend)))
+    requests = [each for text in _EMPTY for each in asked.questions(text)]
+    found = numpy.array(backend.likelihoods(requests, _continuations(asked)))
     return found.reshape(len(_EMPTY), -1, found.shape[1]).mean(0)
 
 
 @lru_cache(1)
 def _left(asked: Prompted, backend: Any) -> int:
     """What the longest question and answer leave of the window."""
-    questions = (backend.measure(each.text) for each in asked.questions("", backend.chat))
+    questions = (backend.measure(each.text) for each in asked.questions(""))
     answers = (backend.measure(each) for each in asked.answers)
     taken: int = max(questions) + max(answers) + _AROUND
     return int(backend.window) - taken
