@@ -299,10 +299,10 @@ def kind(model: LocalModel) -> str:
     names = " ".join(config.get("architectures") or ())
     if "ForSequenceClassification" in names:
         return "classifier"
+    if "ForCausalLM" in names or "LMHeadModel" in names or "text_config" in config:
+        return "decoder"  # also the text side of what reads images as well
     if config.get("is_encoder_decoder") or "ForConditionalGeneration" in names:
         return "seq2seq"
-    if "ForCausalLM" in names or "LMHeadModel" in names:
-        return "decoder"
     return "encoder"
 
 

@@ -43,6 +43,11 @@ def refusal(folder: Path, made: recipe.Recipe, names: Sequence[str], model: Any)
     change, regret = compare(folder, made, names, model)
     if change <= GREATEST_CHANGE and regret <= GREATEST_REGRET:
         return None
+    return reason(change, regret)
+
+
+def reason(change: float, regret: float) -> str:
+    """The refusal in words, for a mean change and regret beyond the bounds."""
     return f"a token's log-probability is off by {change:.2f}, its choices worse by {regret:.2f}"
 
 

@@ -40,14 +40,42 @@ def converter(folder: str) -> Any:
             model_class, path, options = self._again
             return model_class.from_pretrained(path, **options).eval()
 
+        def _load(self) -> Any:
+            spec = super()._load()
+            if hasattr(spec, "decoder") and not self.model.config.is_encoder_decoder:
+                _complete(spec.decoder, self.model.config.get_text_config())
+            return spec
+
         def load_tokenizer(self, tokenizer_class: Any, path: str, **options: Any) -> Any:
             self.tokenizer = tokenizer_class.from_pretrained(path, local_files_only=True, **options)
             if getattr(self.tokenizer, "separate_vocabs", False):
                 raise NotImplementedError("it has separate vocabularies for source and target")
-            self.names = token_names(self.tokenizer, self.model.config.vocab_size)
+            self.names = token_names(self.tokenizer, self.model.config.get_text_config().vocab_size)
             return _LoaderTokenizer(self.tokenizer, self.names)
 
     return Converter(folder)
+
+
+def _complete(decoder: Any, settings: Any) -> None:
+    """Set what CTranslate2 computes, but its loaders leave out."""
+    import numpy
+
+    cap = getattr(settings, "final_logit_softcapping", None)
+    if cap:
+        decoder.final_logit_softcapping = numpy.float32(cap)
+    rope = getattr(settings, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "llama3":
+        # The two that decide; the specification has them, but closes the layers without.
+        length = numpy.int32(rope["original_max_position_embeddings"])
+        for layer in decoder.layer:
+            attention = layer.self_attention
+            object.__setattr__(attention, "original_max_position_embeddings", length)
+            object.__setattr__(attention, "rotary_scaling_factor", numpy.float32(rope["factor"]))
+    for kind, layer in zip(
+        getattr(settings, "layer_types", None) or (), decoder.layer, strict=False
+    ):
+        if isinstance(rope.get(kind), dict):  # Gemma 3 has a base for each kind of layer
+            layer.self_attention.rotary_base = numpy.float32(rope[kind]["rope_theta"])
 
 
 class _LoaderTokenizer:

@@ -19,6 +19,7 @@ from typing import Any
 import ctranslate2
 
 from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
+from nlpcli.backends.ct2.storage import computed, stored
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
 from nlpcli.registry import LocalModel
@@ -37,7 +38,7 @@ class CTranslate2:
             from nlpcli.backends.ct2.convert import check_kind, convert
 
             check_kind(model)
-            folder = convert(model, _stored(device))
+            folder = convert(model, stored(device))
         try:
             self._recipe = recipe.read(folder)
         except OSError as error:
@@ -88,7 +89,7 @@ class CTranslate2:
                 self._folder,
                 device=self._device.kind,
                 device_index=self._device.index,
-                compute_type=_computed(self._recipe.dtype, self._device),
+                compute_type=computed(self._recipe.dtype, self._device),
                 inter_threads=self._workers,
                 intra_threads=1,
             )
@@ -158,16 +159,3 @@ class CTranslate2:
             text = self._tokenization.decode(tokens[skip:])
             made.append(Hypothesis(text, total / max(count, 1) if decoding.scores else None, count))
         return Result(tuple(made))
-
-
-def _stored(device: Device) -> str:
-    """The weights' format: on a CPU CTranslate2 has no 16-bit floats and would widen them."""
-    if device.kind == "cpu" and device.dtype in ("float16", "bfloat16"):
-        return "float32"
-    return device.dtype
-
-
-def _computed(stored: str, device: Device) -> str:
-    if stored == "int8":
-        return "int8" if device.kind == "cpu" else "int8_float16"
-    return stored

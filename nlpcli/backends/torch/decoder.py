@@ -1,0 +1,348 @@
+"""Decoder-only language models through PyTorch and transformers: every architecture and device.
+
+Runs transformers' own `generate`, which keeps each architecture's cache, and chooses every token
+itself: what a row samples depends on its own seed and its own logits alone.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.generation import LogitsProcessorList, StoppingCriteriaList
+
+from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Token, prompt
+from nlpcli.backends.ct2.convert import quiet
+from nlpcli.backends.ct2.make_decoder import window
+from nlpcli.backends.stopping import Output, alternative, pieces
+from nlpcli.batching import by_length
+from nlpcli.device import Device
+from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
+from nlpcli.registry import LocalModel
+
+# Padded tokens of a batch, outputs included.
+_BATCH_TOKENS = {"cpu": 8192, "cuda": 131072, "mps": 16384, "xpu": 65536}
+_ASSUMED_OUTPUT = 128  # tokens, where no limit is given
+
+
+class _Row(NamedTuple):
+    """A prompt that fits the window, the greatest length of its output in tokens, its seed, and
+    the request that it belongs to."""
+
+    ids: list[int]
+    limit: int
+    seed: int
+    place: int
+
+
+class Decoder:
+    """`window` and `measure` count tokens."""
+
+    def __init__(self, model: LocalModel, device: Device) -> None:
+        if model.spec.format == "gguf":
+            from nlpcli.backends.gguf import unpacked
+
+            model = unpacked(model)
+        self._device = torch.device(str(device))
+        self._budget = _BATCH_TOKENS[device.kind]
+        torch.set_num_threads(device.threads)
+        options = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            with quiet():
+                tokenizer = AutoTokenizer.from_pretrained(model.folder, **options)
+                self._model = AutoModelForCausalLM.from_pretrained(
+                    model.folder,
+                    dtype=getattr(torch, device.dtype),
+                    use_safetensors=True,
+                    **options,
+                )
+            self._model.eval().to(self._device)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{device}: not enough memory for {model.spec.name}", "use a smaller model"
+            ) from error
+        except (ValueError, OSError, ImportError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"{model.spec.name} cannot be loaded: {reason}") from error
+        if not hasattr(tokenizer, "backend_tokenizer"):
+            raise ModelError(
+                f"{model.spec.name}: its tokenizer has no tokenizer.json",
+                "name a conversion of it that has one",
+            )
+        form = prompt.of_tokenizer(tokenizer)
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._prompts = prompt.Prompts(self._tokenizer, form)
+        self._ends = frozenset(prompt.end_ids(self._model, tokenizer, form.template))
+        self._pad = min(self._ends, default=0)
+        self.window = window(self._model.config.get_text_config())
+        self.chat = self._prompts.chat
+
+    def measure(self, text: str) -> int:
+        return self._prompts.measure(text)
+
+    def close(self) -> None:
+        del self._model
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
+        """Raises UsageError for a search that it lacks, DeviceError where memory runs out."""
+        _check(decoding)
+        hypotheses: list[list[Hypothesis]] = [[] for _ in requests]
+        results: list[Result | None] = [None] * len(requests)
+        rows = []
+        for place, request in enumerate(requests):
+            found = self._row(place, request, decoding.max_tokens)
+            if isinstance(found, str):
+                results[place] = Result((), found)
+            else:
+                rows += [found._replace(seed=found.seed + k) for k in range(decoding.nbest)]
+        lengths = [
+            len(row.ids) + min(row.limit, decoding.max_tokens or _ASSUMED_OUTPUT) for row in rows
+        ]
+        budget = 0 if decoding.batch_size else self._budget
+        made: dict[int, Hypothesis] = {}
+        for batch in by_length(lengths, batch_size=decoding.batch_size, budget=budget):
+            writing = _Writing(self, [rows[index] for index in batch], decoding)
+            self._generate(writing)
+            for index, hypothesis in zip(batch, writing.hypotheses(), strict=True):
+                made[index] = hypothesis
+        for index, row in enumerate(rows):
+            hypotheses[row.place].append(made[index])
+        return [
+            result or Result(tuple(found))
+            for result, found in zip(results, hypotheses, strict=True)
+        ]
+
+    def stream(self, request: Request, decoding: Decoding) -> Iterator[Delta]:
+        """Raises DataError for a prompt beyond the window, else as `run`."""
+        _check(decoding)
+        row = self._row(0, request, decoding.max_tokens)
+        if isinstance(row, str):
+            raise DataError(row, "shorten it, or use a model with a longer window")
+        arrivals: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+        writing = _Writing(self, [row], decoding, arrivals.put)
+
+        def work() -> None:
+            try:
+                self._generate(writing)
+                arrivals.put(None)
+            except BaseException as error:
+                arrivals.put(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            while (piece := arrivals.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                if piece:
+                    yield Delta(piece)
+        finally:
+            writing.closed = True
+            thread.join()
+        rest = writing.outputs[0].end()
+        yield Delta(rest, writing.finish(0))
+
+    def likelihoods(
+        self, requests: Sequence[Request], continuations: Sequence[str]
+    ) -> list[list[float]]:
+        """Raises DataError for a prompt and continuation beyond the window."""
+        endings = [self._prompts.continuation(text) for text in continuations]
+        pairs = []
+        for request in requests:
+            ids = self._prompts.encode(request)
+            pairs += [(ids, ending) for ending in endings]
+        lengths = [len(ids) + len(ending) for ids, ending in pairs]
+        if max(lengths, default=0) > self.window:
+            raise DataError(
+                f"a prompt of {max(lengths)} tokens is longer than the model's window of "
+                f"{self.window}",
+                "shorten it",
+            )
+        sums = [0.0] * len(pairs)
+        for batch in by_length(lengths, budget=self._budget // 4):
+            for index, value in zip(batch, self._sums([pairs[i] for i in batch]), strict=True):
+                sums[index] = value
+        size = len(endings)
+        return [sums[start * size : (start + 1) * size] for start in range(len(requests))]
+
+    def _row(self, place: int, request: Request, most: int | None) -> _Row | str:
+        """The prompt, or why there can be no answer to it."""
+        try:
+            ids = self._prompts.encode(request)
+        except DataError as error:
+            return error.message
+        room = self.window - len(ids)
+        if room < 1:
+            return f"a prompt of {len(ids)} tokens does not fit the model's window of {self.window}"
+        return _Row(ids, min(most or room, room), request.seed, place)
+
+    def _generate(self, writing: _Writing) -> None:
+        inputs = self._padded([row.ids for row in writing.rows])
+        # The model's own sampling defaults have no say: Decoding says all.
+        config = GenerationConfig(
+            max_new_tokens=max(row.limit for row in writing.rows),
+            do_sample=False,
+            pad_token_id=self._pad,
+            use_cache=True,
+        )
+        kept = self._model.generation_config
+        try:
+            with torch.inference_mode(), quiet():
+                self._model.generation_config = GenerationConfig()
+                self._model.generate(
+                    **inputs,
+                    generation_config=config,
+                    logits_processor=LogitsProcessorList([writing.choose]),
+                    stopping_criteria=StoppingCriteriaList([writing.stop]),
+                )
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):
+                raise
+            raise DeviceError(
+                f"{self._device}: not enough memory for this batch", "use a smaller --batch-size"
+            ) from error
+        finally:
+            self._model.generation_config = kept
+
+    def _padded(self, rows: Sequence[list[int]]) -> dict[str, Any]:
+        longest = max(map(len, rows))
+        ids = [[self._pad] * (longest - len(row)) + row for row in rows]
+        mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+        return {
+            "input_ids": torch.tensor(ids, device=self._device),
+            "attention_mask": torch.tensor(mask, device=self._device),
+        }
+
+    def _sums(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
+        """The log-probability of each second part behind its first."""
+        inputs = self._padded([ids + ending for ids, ending in pairs])
+        positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        keep = max(len(ending) for _, ending in pairs) + 1
+        with torch.inference_mode():
+            logits = self._model(**inputs, position_ids=positions).logits[:, -keep:-1]
+            every = logits.float().log_softmax(-1)
+        chosen = every.gather(2, inputs["input_ids"][:, 1 - keep :, None])[:, :, 0]
+        return [
+            float(row[len(row) - len(ending) :].sum())
+            for row, (_, ending) in zip(chosen, pairs, strict=True)
+        ]
+
+
+class _Writing:
+    """The outputs of one batch while they are written."""
+
+    def __init__(
+        self,
+        model: Decoder,
+        rows: Sequence[_Row],
+        decoding: Decoding,
+        told: Callable[[str], object] | None = None,
+    ) -> None:
+        self.rows, self.closed = rows, False
+        self.outputs = [Output(model._tokenizer, decoding.stop) for _ in rows]
+        self._tokenizer, self._ends, self._decoding, self._told = (
+            model._tokenizer,
+            model._ends,
+            decoding,
+            told,
+        )
+        self._ids: list[list[int]] = [[] for _ in rows]
+        self._logprobs: list[list[float]] = [[] for _ in rows]
+        self._top: list[list[list[tuple[int, float]]]] = [[] for _ in rows]
+        self._done = [False] * len(rows)
+        self._draws = [torch.Generator().manual_seed(row.seed % 2**63) for row in rows]
+        self._reads = decoding.scores or decoding.logprobs is not None
+
+    def choose(self, _: Any, logits: Any) -> Any:
+        """Pick each row's next token from its `logits` (rows, vocabulary), note it, and leave
+        `generate` no other choice."""
+        chosen = self._sampled(logits) if self._decoding.temperature else logits.argmax(-1)
+        if self._reads:
+            self._note(logits, chosen)
+        for index, token in enumerate(chosen.tolist()):
+            if not self._done[index]:
+                self._write(index, token)
+        only = torch.full_like(logits, -torch.inf)
+        return only.scatter(1, chosen[:, None], 0.0)
+
+    def stop(self, ids: Any, _: Any, **__: Any) -> Any:
+        return torch.tensor([done or self.closed for done in self._done], device=ids.device)
+
+    def finish(self, index: int) -> str:
+        ended = self._ids[index] and self._ids[index][-1] in self._ends
+        return "stop" if ended or self.outputs[index].stopped else "length"
+
+    def hypotheses(self) -> Iterator[Hypothesis]:
+        for index, output in enumerate(self.outputs):
+            output.end()
+            ids, logprobs = self._ids[index], self._logprobs[index]
+            score = sum(logprobs) / max(len(logprobs), 1) if self._decoding.scores else None
+            tokens = self._tokens(index) if self._decoding.logprobs is not None else ()
+            yield Hypothesis(output.text, score, len(ids), self.finish(index), tokens)
+
+    def _write(self, index: int, token: int) -> None:
+        self._ids[index].append(token)
+        ended = token in self._ends
+        output = self.outputs[index]
+        piece = "" if ended else output.add(token)
+        if self._told:
+            self._told(piece)
+        full = len(self._ids[index]) >= self.rows[index].limit
+        self._done[index] = ended or full or output.stopped
+
+    def _sampled(self, logits: Any) -> Any:
+        decoding = self._decoding
+        scaled = logits.float().cpu() / decoding.temperature
+        # Ties are broken by the id, so that a draw does not depend on how sort was split up.
+        ranked, order = scaled.sort(dim=-1, descending=True, stable=True)
+        if decoding.top_k:
+            ranked[:, decoding.top_k :] = -torch.inf
+        shares = ranked.softmax(-1)
+        if decoding.top_p < 1:
+            before = shares.cumsum(-1) - shares
+            shares[before >= decoding.top_p] = 0
+        picks = [
+            torch.multinomial(row, 1, generator=draw)
+            for row, draw in zip(shares, self._draws, strict=True)
+        ]
+        return order.gather(1, torch.stack(picks))[:, 0].to(logits.device)
+
+    def _note(self, logits: Any, chosen: Any) -> None:
+        every = logits.float().log_softmax(-1)
+        own = every.gather(1, chosen[:, None])[:, 0].tolist()
+        count = self._decoding.logprobs or 0
+        best = every.topk(min(count, every.shape[1]), -1)
+        for index, value in enumerate(own):
+            if not self._done[index]:
+                self._logprobs[index].append(value)
+                pairs = zip(best.indices[index].tolist(), best.values[index].tolist(), strict=True)
+                self._top[index].append(list(pairs))
+
+    def _tokens(self, index: int) -> tuple[Token, ...]:
+        """The tokens of the text, with what was noted of them."""
+        ids = [token for token in self._ids[index] if token not in self._ends]
+        left = len(self.outputs[index].text)
+        tokens = []
+        for place, text in enumerate(pieces(self._tokenizer, ids)):
+            if left <= 0 and text:
+                break
+            others = tuple(
+                (alternative(self._tokenizer, ids[:place], token), logprob)
+                for token, logprob in self._top[index][place]
+            )
+            tokens.append(Token(text, self._logprobs[index][place], others))
+            left -= len(text)
+        return tuple(tokens)
+
+
+def _check(decoding: Decoding) -> None:
+    if (decoding.beam or 1) > 1:
+        raise UsageError("language models have no beam search", "leave out --beam")
+    if decoding.nbest > 1 and not decoding.temperature:
+        raise UsageError("without sampling there is one output", "use --temperature 0.7")
