@@ -62,7 +62,16 @@ def test_version_imports_next_to_nothing() -> None:
     assert {name for name in modules if name.split(".")[0] == "nlpcli"} <= VERSION
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["translate", "--help"], ["devices", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["translate", "--help"],
+        ["generate", "--help"],
+        ["chat", "--help"],
+        ["devices", "--help"],
+    ],
+)
 def test_help_imports_no_model_library(arguments: list[str]) -> None:
     assert heavy(imported(*arguments)) == set()
 
@@ -74,3 +83,12 @@ def test_one_line_imports_only_its_engine() -> None:
     unneeded = {"rich", "tomllib", "multiprocessing", "csv", "ctypes", "secrets"}
     assert modules & (unneeded | {"filelock", "zstandard", "gzip"}) == set()
     assert {"fxtranslate", "sentencex", "pycld2"} <= modules
+
+
+@pytest.mark.usefixtures("weights")
+def test_one_prompt_imports_only_its_engine() -> None:
+    modules = imported("generate", "--max-tokens", "1", "-q", stdin="Say hello.\n")
+    assert heavy(modules) == set()
+    unneeded = {"rich", "tomllib", "multiprocessing", "csv", "secrets", "concurrent.futures"}
+    assert modules & (unneeded | {"readline", "zstandard", "gzip", "httpx2", "jinja2"}) == set()
+    assert "xllamacpp" in modules
