@@ -216,6 +216,9 @@ direction, a Firefox Translations model yet to be pulled, then an `opus-mt` mode
 
 3. a many-language model, one that is on this machine before others.
 
+A language model that follows instructions, or `openai:`*NAME*, is asked for each line in words;
+a line too long for it is cut into sentences. It gives one translation, without a score.
+
 `--via` *LANG* goes through that language and no other way. Firefox Translations models search
 greedily and tell no scores: `--beam`, `--nbest` and `--scores` need a model that runs on another
 backend.
@@ -280,6 +283,65 @@ Try a job without a model:
 
     $ nlpcli translate --to pt --dry-run -f jsonl notes.txt | head -n 1
     {"text": "It is late.", "translation": "It is late."}
+"""
+
+SUMMARIZE = """
+# TEXTS
+
+A file of text, all of standard input, or the TEXT of each `--text` is one text. It is read as a
+stream: however long it is, memory holds a part of it and the sentences that may yet be chosen.
+With `--lines` each line is a text, and a blank line stays blank. JSONL, CSV and TSV have one in
+each record, in the field `text`. A text with no more sentences than its summary would have comes
+back as it is.
+
+# SENTENCES
+
+Without `-m` a summary is made of the text's own sentences, word for word and in their order; it
+invents nothing. Each sentence is on a line of its own, white space within it as single spaces;
+with `--lines` all are on one line. A sentence counts by how much its meaning, as an embedding by
+`minilm-l6`, has in common with those of all others, a little by standing early in an article and by
+being neither very short nor very long, and with `--focus` by how near it is to those words. What
+repeats a sentence already chosen counts less. `-m` takes any other model of sentence embeddings;
+`minilm-l6` is for English.
+
+A line break within a paragraph is taken for a space where the line ends in mid-sentence and was
+broken to fit a width. Blank lines always end a sentence.
+
+# LENGTH
+
+`medium` is every fifth sentence up to three, and from there half the square root of the number
+of sentences, up to twenty: one sentence of an abstract, three of an article, a page of a book.
+`short` is half of that, `long` twice. `20%` is a fifth of the sentences; of a text of more than a
+thousand it is taken part by part. `--max-tokens` leaves out sentences that go beyond it.
+
+# MODELS
+
+A summarizer such as BART, Pegasus or T5, or a language model that follows instructions, writes a
+summary in words of its own, and may say what is not in the text. A text longer than the model's
+window is cut into parts at sentence ends; the summaries of the parts are summed up in turn. Nothing
+is left out. A language model is told the length, the `--focus` and the `--bullets`; the others
+have a style of their own, of which `--length short` and `long` move the bounds. A summary that is
+cut off at `--max-tokens` is told on standard error.
+
+# EXAMPLES
+
+The gist of a text, its sentences as points, three of them about one thing:
+
+    $ nlpcli summarize notes.txt
+
+    $ nlpcli summarize --length long --bullets notes.txt
+
+    $ nlpcli summarize --focus "the weather" notes.txt
+
+In another language:
+
+    $ nlpcli summarize notes.txt | nlpcli translate --from en --to pt
+
+A summary of each row of a table:
+
+    $ nlpcli summarize --field title books.csv
+
+By a language model: `nlpcli summarize -m` *MODEL* `notes.txt`.
 """
 
 GENERATE = """
@@ -533,6 +595,7 @@ PAGES = {
     "nlpcli": NLPCLI,
     "translate": TRANSLATE,
     "classify": CLASSIFY,
+    "summarize": SUMMARIZE,
     "generate": GENERATE,
     "chat": CHAT,
     "models": MODELS,

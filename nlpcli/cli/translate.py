@@ -12,6 +12,7 @@ from nlpcli.tasks.route import PIVOT, base, route, tag
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 TRANSLATION = "Translation"
+KINDS = ("seq2seq", "decoder")
 
 
 @app.command()
@@ -82,11 +83,13 @@ def translate(
     """Translate text, line by line or record by record.
 
     A line is a record: a blank line stays blank, and a long line is split into sentences and
-    joined again. The default models are Firefox Translations; -m takes any other.
+    joined again. The default models are Firefox Translations; -m takes any other
+    translation model, or a language model that follows instructions.
     """
     from nlpcli.backends import Decoding
     from nlpcli.cli.inference import Plan, infer
     from nlpcli.tasks.pivot import Pivot
+    from nlpcli.tasks.prompted_translation import PromptedTranslation
     from nlpcli.tasks.translate import Translate
 
     if given.model and via:
@@ -113,13 +116,32 @@ def translate(
         offline = store.is_offline(given.offline)
         models = [named] if named else route(source, target, via=via and middle, offline=offline)
         if len(models) == 1:
-            return Plan(task, tuple(models), needs, notes, (f"from {source} to {target}",))
+            why = (f"from {source} to {target}",)
+            if named and _prompted(named, given):
+                if nbest > 1 or scores:
+                    raise UsageError(
+                        f"{asked[-1]}: {named.name} is asked for one translation in words",
+                        f"leave out {asked[-1]}, or name a translation model",
+                    )
+                said = PromptedTranslation(source, target, decoding, task.field)
+                return Plan(said, (named,), needs, notes, why, kinds=KINDS, verb="translate")
+            return Plan(task, tuple(models), needs, notes, why, kinds=KINDS, verb="translate")
         first = Translate(source, middle, decoding._replace(nbest=1, scores=False))
         pivot = Pivot(first, task._replace(source=middle))
-        why = f"from {source} through {middle} to {target}"
-        return Plan(pivot, tuple(models), needs, notes, (why,))
+        through = f"from {source} through {middle} to {target}"
+        return Plan(pivot, tuple(models), needs, notes, (through,))
 
     infer(given, plan)
+
+
+def _prompted(model: ModelSpec, given: Shared) -> bool:
+    """Whether `model` is a language model, which has to be asked."""
+    from nlpcli import backends
+
+    if model.format in ("bergamot", "openai", "gguf"):
+        return model.format != "bergamot"
+    backends.able(model, given.backend)
+    return backends.kind(store.fetch(model, offline=given.offline)) == "decoder"
 
 
 def _source(
