@@ -51,7 +51,9 @@ class Explain(NamedTuple):
             return _with(answer, None, "lacks an explanation: the model tells no probabilities")
         best = int(scores.values[0].argmax())
         spans = words(text)
-        left = self._left([without(text, span) for span in spans], best, backend)
+        left, error = self._left([without(text, span) for span in spans], best, backend)
+        if error:
+            return _with(answer, None, f"lacks an explanation: {error}")
         whole = float(scores.values[0][best])
         attention, warning = self._attention(text, best, backend)
         explanation = {
@@ -64,13 +66,15 @@ class Explain(NamedTuple):
         }
         return _with(answer, explanation, warning)
 
-    def _left(self, texts: Sequence[str], label: int, backend: Any) -> list[float]:
-        """The probability of `label` for each text."""
+    def _left(self, texts: Sequence[str], label: int, backend: Any) -> tuple[list[float], str]:
+        """The probability of `label` for each text; or why there is none for one of them."""
         found: list[float] = []
         for start in range(0, len(texts), _AT_ONCE):
             scores = self.classify.score(texts[start : start + _AT_ONCE], backend)
+            if scores.errors:
+                return [], next(iter(scores.errors.values()))
             found += scores.values[:, label].tolist()
-        return found
+        return found, ""
 
     def _attention(self, text: str, label: int, backend: Any) -> tuple[dict[str, Any] | None, str]:
         """The attention for the text, beside the hypothesis of `label` where the classifier is
