@@ -574,6 +574,31 @@ that of the best. A blank line stays blank.
 
 `--output-field` names the added field something other than `label`.
 
+# EXPLANATIONS
+
+With `--explain` each record shows what carried its decision for the label with the best score,
+given or not. Text output is a drawing: a heat map in colour on a terminal of 256 colours or more,
+else characters; a name in `.svg` gets a page with a section for each record.
+
+The weight of a word is what the label's probability loses where the word is left out: above zero
+it speaks for the label, below against it. A word is a run of letters and digits, or a Han or
+Hiragana character; punctuation and emoji count too. Each word takes one more classification of the
+whole text. Computation is in float32 unless `--dtype` says otherwise.
+
+The attention is the model's own, softmax(QKᵀ/√d): a row for each token that looks, a column for
+each that is looked at. `--layer` and `--head` (from 1) choose; without them it is the mean over
+all. With an NLI classifier the tokens of the hypothesis follow those of the text. It is shown for
+encoders and classifiers on the torch backend and texts within the window; otherwise the words
+alone are explained, with a note. A terminal shows the tokens that draw most attention where all do
+not fit; SVG and JSONL hold the whole.
+
+`jsonl` :: The object with `explanation` added after the other fields: null for a blank text, else
+`label`, `score`, `words` (each with `word`, `start`, `end`, counted in characters of the text, and
+`weight`) and `attention`: `layer` and `head` (a number or `mean`), `tokens` and `weights` (a list
+for each row), or null.
+
+    $ nlpcli classify --labels good,bad --explain -o why.svg --text "I loved this film."
+
 # EXAMPLES
 
     $ echo "The striker missed a penalty." |
