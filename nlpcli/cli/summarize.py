@@ -11,7 +11,7 @@ import typer
 from nlpcli import backends, registry, store
 from nlpcli.cli import tell
 from nlpcli.cli.options import Shared, one_of, option, shared
-from nlpcli.errors import DataError, ExitCode, ModelError, UsageError
+from nlpcli.errors import DataError, ExitCode, UsageError
 from nlpcli.registry import ModelSpec
 from nlpcli.streams import COMPRESSED, STDIN, blocks, parts
 from nlpcli.tasks.style import Length, Style
@@ -27,7 +27,6 @@ app = typer.Typer(add_completion=False, context_settings={"help_option_names": [
 MODEL = "minilm-l6"
 SUMMARY = "Summary"
 KINDS = ("encoder", "seq2seq", "decoder")
-_SOME = 4
 
 
 @app.command()
@@ -102,7 +101,9 @@ def _task(given: Shared, style: Style) -> "tuple[Extract | Abstract, tuple[Model
 
     if given.dry_run or given.backend == "echo":
         return Extract(style._replace(length=Length("share", 1.0), max_tokens=None)), ()
-    spec = _able(registry.find(given.model or MODEL).spec)
+    spec = registry.find(given.model or MODEL).spec
+    if spec.tasks and "summarize" not in spec.tasks:
+        return Extract(style), (spec,)  # refused before anything is downloaded
     backends.able(spec, given.backend)
     kind = backends.kind(store.fetch(spec, offline=given.offline))
     if kind == "encoder":
@@ -174,14 +175,3 @@ def _size(paths: list[str]) -> int:
             return 0
         total += found.st_size
     return total
-
-
-def _able(spec: ModelSpec) -> ModelSpec:
-    """`spec`, unless it is known to have been made for other things. Raises ModelError."""
-    if spec.tasks and "summarize" not in spec.tasks:
-        some = ", ".join(registry.names("summarize")[:_SOME])
-        raise ModelError(
-            f"{spec.name} cannot summarize: it is made to {' and '.join(spec.tasks)}",
-            f"some that can: {some} (nlpcli models list --task summarize)",
-        )
-    return spec
