@@ -17,7 +17,7 @@ from nlpcli.backends import Message, Request
 from nlpcli.errors import DataError
 
 # Private-use characters around what must not become a control token; they never reach the model.
-_START, _END = "\uf8fd", "\uf8fe"
+_START, _END = "\U000f0000", "\U000f0001"
 
 # Tokens that end a turn; chat models stop there even where their tokenizer's end token is another.
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>", "<|end_of_turn|>", "<|end|>")
