@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,7 @@ def _make(name: str, file: Path, folder: Path) -> None:
         OSError,
         RuntimeError,
         NotImplementedError,
+        struct.error,
     ) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
