@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from command import COMMAND, run
+from command import COMMAND, run, start
 
 pytestmark = pytest.mark.usefixtures("weights")
 
@@ -33,7 +35,7 @@ FLAT = " ".join(ARTICLE.split())
 
 
 def lines(*arguments: str, stdin: str = ARTICLE) -> list[str]:
-    done = run("summarize", "-q", *arguments, stdin=stdin)  # a conversion would be told
+    done = run("summarize", "-q", *arguments, stdin=stdin, timeout=200)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout.decode().splitlines()
 
@@ -99,7 +101,7 @@ def test_lines_are_texts_and_blank_ones_stay() -> None:
 
 
 def test_a_long_text_is_a_page() -> None:
-    text = "".join(f"In the year {1000 + n} it was said: {ARTICLE}\n" for n in range(60))
+    text = "".join(f"In the year {1000 + n} it was said: {ARTICLE}\n" for n in range(44))
     found = lines(stdin=text)
     assert 8 <= len(found) <= 20 and len(text) > 40_000
     assert all(line in " ".join(text.split()) for line in found)
@@ -121,7 +123,7 @@ def test_a_long_text_is_a_page() -> None:
 def test_what_is_wrong_is_said_in_two_lines(
     arguments: tuple[str, ...], stdin: bytes, code: int
 ) -> None:
-    done = run("summarize", "-q", *arguments, stdin=stdin)  # a conversion would be told
+    done = run("summarize", "-q", *arguments, stdin=stdin, timeout=200)
     assert (done.returncode, done.stdout) == (code, b"")
     assert len(done.stderr.splitlines()) == 2
 
@@ -133,6 +135,26 @@ def test_bad_files_are_left_out_on_request(tmp_path: Path) -> None:
     done = run("summarize", str(bad), str(good), "--on-error", "skip")
     assert done.returncode == 1 and done.stdout.decode().splitlines() == lines()
     assert b"bad.txt: not valid UTF-8" in done.stderr
+
+
+def test_progress_on_a_terminal(tmp_path: Path) -> None:
+    """A real terminal: the bytes done of all, while the run goes on."""
+    source, out = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text(
+        "".join(f"In the year {1000 + n} it was said: {ARTICLE}\n" for n in range(300))
+    )
+    main, terminal = pty.openpty()
+    process = start("summarize", str(source), "-o", str(out), stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(main, 4096)
+        except OSError:  # the terminal's other end is closed
+            break
+    assert process.wait(30) == 0
+    assert b" of 0.3 MB" in shown and b"kB/s" in shown
+    assert len(out.read_text().splitlines()) == 20
 
 
 def test_starts_soon() -> None:
