@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlpcli.batching import ahead, by_length, windows
+from nlpcli.batching import ahead, by_equal_length, by_length, windows
 
 CHUNKS = st.lists(st.lists(st.integers(), max_size=40), max_size=12)
 quick = settings(deadline=None, max_examples=60)
@@ -188,3 +188,19 @@ def test_batches_are_as_full_as_their_limits_let_them(
 def test_equal_lengths_keep_their_order_and_no_limit_means_one_batch() -> None:
     assert by_length([2, 3, 2, 3]) == [[1, 3, 0, 2]]
     assert by_length([]) == []
+
+
+@given(
+    lengths=st.lists(st.integers(0, 40), max_size=60),
+    batch_size=st.integers(0, 9),
+    budget=st.integers(0, 90),
+)
+def test_batches_of_one_length(lengths: list[int], batch_size: int, budget: int) -> None:
+    batches = by_equal_length(lengths, batch_size=batch_size, budget=budget)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len({lengths[index] for index in batch}) == 1
+        assert not batch_size or len(batch) <= batch_size
+        assert not budget or len(batch) == 1 or len(batch) * lengths[batch[0]] <= budget
+    longest = [lengths[batch[0]] for batch in batches]
+    assert longest == sorted(longest, reverse=True)

@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 import tiny_encoders
 import tiny_models
-from nlpcli import backends
+from nlpcli import backends, registry, store
 from nlpcli.backends import Request
 from nlpcli.backends.ct2 import convert, make_encoder
 from nlpcli.backends.ct2.convert import quiet
@@ -214,6 +214,18 @@ def test_attention_is_that_of_the_weights(name: str, dtype: str, made: Build) ->
     assert found.weights.dtype == np.float32
     assert np.abs(found.weights.sum(-1) - 1).max() < 1e-5
     assert len(found.tokens) == len(found.offsets) == found.weights.shape[-1]
+
+
+def test_minilm(weights: Path) -> None:
+    model = store.fetch(registry.find("minilm-l6").spec)
+    found = check_attention(model, "float32", Request("The committee will meet again in March."))
+    assert found.weights.shape[:2] == (6, 12)
+    assert np.abs(found.weights.sum(-1) - 1).max() < 1e-5
+    exact = Torch(model, CPU).embed(TEXTS)
+    same, int8 = (CTranslate2(model, CPU._replace(dtype=d)) for d in ("float32", "int8"))
+    assert same.window == int8.window == 510
+    assert np.abs(same.embed(TEXTS) - exact).max() < 1e-5
+    assert (int8.embed(TEXTS) * exact).sum(1).mean() > 0.99
 
 
 @pytest.mark.parametrize("name", ["deberta-nli", "bart-nli"])
