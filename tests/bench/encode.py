@@ -141,7 +141,9 @@ def main() -> None:
         speed(minilm, texts, Path(folder))
     names = ["negative", "positive"]
     exact = embeddings(minilm.folder, [*texts, *names])
-    rows = [("MiniLM", "cosine to transformers: mean", "least", "sst2, cosine to bare names")]
+    rows: list[tuple[str, ...]] = [
+        ("MiniLM", "cosine to transformers: mean", "least", "sst2, cosine to bare names")
+    ]
     found = {"transformers, float32": exact}
     for dtype in ("float32", "int8"):
         ours = Encoder(minilm, Device("cpu", dtype=dtype, threads=cpu_threads()))
