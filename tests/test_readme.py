@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,12 +14,35 @@ import pytest
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
-# These install, follow a file for ever, or need a Hub or a GPU.
-ELSEWHERE = ("pip install", "tail -f", "models pull", "-d cuda", "-m opus-mt")
+# These install, follow a file for ever, talk with somebody, or need a Hub, a server or a GPU.
+ELSEWHERE = (
+    *("pip install", "tail -f", "nlpcli chat", "models pull"),
+    *("-d cuda", "-m opus-mt", "-m openai", "-m distilbert"),
+)
+ARTICLE = (
+    "The old bridge over the river was closed on Monday. Engineers had found cracks in two of its "
+    "pillars. The city wants to repair them before the winter, and the work will cost two million. "
+    "Until then, a ferry takes people across every ten minutes. Shops on the far side complain "
+    "that they have lost half of their customers. The mayor promised to help them.\n"
+)
 FILES = {
     "reviews.csv": "id,text\n1,Good morning.\n",
     "articles.jsonl.gz": "",
     "letter.txt": "The train leaves at nine.\n",
+    "prompts.txt": "What is rain?\n\nName a river.\n",
+    "city.json": json.dumps(
+        {
+            "type": "object",
+            "properties": {"name": {"enum": ["Lisbon", "Porto"]}},
+            "required": ["name"],
+            "additionalProperties": False,
+        }
+    ),
+    "article.txt": ARTICLE,
+    "articles.jsonl": json.dumps({"id": 1, "body": ARTICLE}) + "\n",
+    "headlines.txt": "The minister resigned.\n\nThe home team won the cup final.\n",
+    "reviews.txt": "I loved every minute of it.\nA dull and tiresome film.\n",
+    "topics.tsv": "sports\ta match, a race, a team\npolitics\ta government, an election\n",
 }
 
 
@@ -38,10 +62,17 @@ def test_commands_run(command: str, tmp_path: Path) -> None:
     for name, content in FILES.items():
         (work / name).write_text(content)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment["NLPCLI_QUIET"] = "1"
     if "--to de" in command:
         environment["NLPCLI_DRY_RUN"] = "1"
     done = subprocess.run(
-        command, shell=True, cwd=work, env=environment, capture_output=True, timeout=60, check=False
+        command,
+        shell=True,
+        cwd=work,
+        env=environment,
+        capture_output=True,
+        timeout=200,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
 
