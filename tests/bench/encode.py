@@ -66,6 +66,11 @@ def by_hand(folder: Path, dtype: str, size: int) -> Callable[[list[str]], Any]:
     return run
 
 
+def through_nlpcli(model: LocalModel, dtype: str) -> Callable[[list[str]], Any]:
+    ours = Encoder(model, Device("cpu", dtype=dtype, threads=cpu_threads()))
+    return lambda texts: ours.classify([Request(text) for text in texts])
+
+
 def slices(texts: list[str]) -> Iterator[list[str]]:
     for _ in range(ROUNDS):
         for at in range(0, len(texts) - SLICE + 1, SLICE):
@@ -99,10 +104,7 @@ def speed(minilm: LocalModel, texts: list[str], folder: Path) -> None:
         "pipeline, float32": lambda part: pipeline(part[:PIPELINE_TEXTS])
     }
     for dtype in ("int8", "float32"):
-        ours = Encoder(local, Device("cpu", dtype=dtype, threads=cpu_threads()))
-        runs[f"nlpcli, {dtype}"] = lambda part, ours=ours: ours.classify(
-            [Request(text) for text in part]
-        )
+        runs[f"nlpcli, {dtype}"] = through_nlpcli(local, dtype)
         for size in BATCHES:
             runs[f"by hand, {dtype}, batches of {size}"] = by_hand(
                 convert(local, dtype), dtype, size
