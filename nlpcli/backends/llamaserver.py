@@ -56,6 +56,9 @@ class Server:
         except RuntimeError:
             self._door.close()
             raise _failure(file, params) from None
+        except BaseException:  # Ctrl-C
+            self._door.close()
+            raise
         self._door.hide(self._native.listening_address)
 
     def close(self) -> None:
@@ -152,13 +155,20 @@ def _open(params: Any, door: Door) -> Any:
     """The native server. Its threads leave signals to those of Python."""
     params.hostnames, params.api_keys = [door.name], [door.key] if door.key else []
     if not hasattr(signal, "pthread_sigmask"):
-        return xllamacpp.Server(params)
+        return _running(params)
     numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
-        return xllamacpp.Server(params)
+        return _running(params)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _running(params: Any) -> Any:
+    """A server that has answered: one freed before its loop runs would wait for it for ever."""
+    native = xllamacpp.Server(params)
+    native.handle_completions({"prompt": "", "max_tokens": 1})
+    return native
 
 
 def _failure(file: Path, params: Any) -> NlpcliError:
