@@ -208,6 +208,7 @@ FEATURES = {
     "logprobs": "log-probabilities",
     "likelihoods": "likelihoods of given outputs",
     "attention": "attention weights",
+    "adapt": "LoRA adapters beside a GGUF",
 }
 
 _ANY_DEVICE = frozenset({"cpu", "cuda", "mps", "xpu"})
@@ -222,12 +223,12 @@ BACKENDS: dict[str, BackendEntry] = {
         summary="Firefox Translations models, on the CPU",
     ),
     "llamacpp": BackendEntry(
-        {"decoder": "nlpcli.backends.llamacpp:LlamaCpp"},
+        {"decoder": "nlpcli.backends.llamacpp.decoder:LlamaCpp"},
         formats=frozenset({"gguf"}),
         devices=frozenset({"cpu"}),
         dtypes=frozenset(),
         summary="llama.cpp: GGUF models as they are; the first word soonest, schemas, grammars",
-        features=frozenset({"sample", "constrain", "logprobs"}),
+        features=frozenset({"sample", "constrain", "logprobs", "adapt"}),
     ),
     "ct2": BackendEntry(
         {
@@ -257,7 +258,7 @@ BACKENDS: dict[str, BackendEntry] = {
         features=frozenset({"search", "sample", "logprobs", "likelihoods", "attention"}),
     ),
     "openai": BackendEntry(
-        {"decoder": "nlpcli.backends.openai:OpenAI"},
+        {"decoder": "nlpcli.backends.openai.decoder:OpenAI"},
         formats=frozenset({"openai"}),
         devices=_ANY_DEVICE,
         dtypes=frozenset(),
@@ -336,8 +337,12 @@ def choose(
 
     `needs` maps features to the options that ask for them. Raises UsageError or ModelError.
     """
+    from nlpcli.registry.folder import ADAPTER
+
     found = _runs(model, able(model.spec, requested))
-    needs = needs or {}
+    needs = dict(needs or {})
+    if model.spec.format == "gguf" and (model.folder / ADAPTER).is_file():
+        needs["adapt"] = ADAPTER
     fit = [name for name in found if BACKENDS[name].features >= needs.keys()]
     if not fit:
         _lacking(model, found, needs)

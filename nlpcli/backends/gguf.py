@@ -21,6 +21,7 @@ from nlpcli import registry
 from nlpcli.errors import ModelError
 from nlpcli.notice import notice
 from nlpcli.registry import LocalModel
+from nlpcli.registry.folder import gguf_file
 from nlpcli.store import place
 
 # Raised whenever what an unpacked folder holds changes, so that older ones are made again.
@@ -28,22 +29,12 @@ LAYOUT = 1
 _CONFIG = "config.json"
 
 
-def file_of(model: LocalModel) -> Path:
-    """The .gguf file of `model`. Raises ModelError where its folder does not hold exactly one."""
-    if model.folder.is_file():
-        return model.folder
-    found = sorted(model.folder.glob("*.gguf"))
-    if len(found) != 1:
-        raise ModelError(f"{model.folder}: {len(found)} GGUF files where one is needed")
-    return found[0]
-
-
 def unpacked(model: LocalModel) -> LocalModel:
     """`model` as a transformers folder, made now if there is none.
 
     Raises ModelError where transformers cannot express it.
     """
-    file = file_of(model)
+    file = gguf_file(model.folder)
     status = file.stat()
     identity = json.dumps([LAYOUT, str(file.resolve()), status.st_size, status.st_mtime_ns])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import tiny_decoders
-from nlpcli.backends import Decoding, Message, Request
-from nlpcli.backends.gguf import file_of, unpacked
-from nlpcli.errors import ModelError
+from nlpcli.backends import Decoding, Message, Request, choose
+from nlpcli.backends.gguf import unpacked
+from nlpcli.errors import ModelError, UsageError
 from nlpcli.registry import LocalModel, ModelSpec
 
 NAMES = {
@@ -114,9 +114,19 @@ def test_the_same_answers(pair: tuple[Path, Path], shared_cache: Any) -> None:
 
 
 def test_which_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="0 GGUF files"):
-        file_of(local(tmp_path))
+    with pytest.raises(ModelError, match="no GGUF model in it"):
+        unpacked(local(tmp_path))
+    for name in ("a.gguf", "mmproj-a.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF")
+    for path in (tmp_path, tmp_path / "a.gguf"):
+        with pytest.raises(ModelError, match="cannot read this GGUF"):
+            unpacked(local(path))
+
+
+def test_a_model_with_an_adapter_goes_where_it_is_applied(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
-    assert file_of(local(tmp_path)) == tmp_path / "a.gguf"
-    with pytest.raises(ModelError, match="cannot read this GGUF"):
-        unpacked(local(tmp_path / "a.gguf"))
+    assert choose(local(tmp_path)) == "ct2"
+    (tmp_path / "adapter.gguf").write_bytes(b"GGUF")
+    assert choose(local(tmp_path)) == "llamacpp"
+    with pytest.raises(UsageError, match="adapter.gguf: the ct2 backend has no LoRA adapters"):
+        choose(local(tmp_path), "ct2")

@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlpcli import registry
-from nlpcli.backends import Decoding, Message, Request, backdoor
-from nlpcli.backends.llamacpp import LlamaCpp
-from nlpcli.backends.llamaserver import Job, Server, Shape
+from nlpcli.backends import Decoding, Message, Request
+from nlpcli.backends.llamacpp import listener
+from nlpcli.backends.llamacpp.decoder import LlamaCpp
+from nlpcli.backends.llamacpp.server import Job, Server, Shape
 from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
 from nlpcli.registry import LocalModel, ModelSpec
@@ -55,6 +56,14 @@ def model(gguf: Path) -> Iterator[LlamaCpp]:
 
 def texts(model: LlamaCpp, requests: list[Request], decoding: Decoding) -> list[str]:
     return [result.text for result in model.run(requests, decoding)]
+
+
+def test_what_llamacpp_cannot_read_is_an_error_and_not_waited_for(model: LlamaCpp) -> None:
+    with pytest.raises(RuntimeError, match="surrogate"):
+        model.run([Request("half a pair: \udcff")], SHORT)
+    with pytest.raises(RuntimeError, match="surrogate"):
+        list(model.stream(ask("half a pair: \udcff"), SHORT))
+    assert texts(model, ASKED[:1], SHORT)[0]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
@@ -218,8 +227,8 @@ def test_a_slot_that_is_too_short_gives_way_to_a_longer(
     assert (expected.tokens, expected.finish) == (300, "length")
     model.close()
     for name in ("_LEAST", "_ROOM", "_TEMPLATE"):
-        monkeypatch.setattr(f"nlpcli.backends.llamacpp.{name}", 0)
-    monkeypatch.setattr("nlpcli.backends.llamacpp._bytes", lambda job: 1 - 300 + 255)
+        monkeypatch.setattr(f"nlpcli.backends.llamacpp.decoder.{name}", 0)
+    monkeypatch.setattr("nlpcli.backends.llamacpp.decoder._bytes", lambda job: 1 - 300 + 255)
     assert model.run([count, Request("x")], decoding)[0].hypotheses == (expected,)
     model.close()
     assert "".join(delta.text for delta in model.stream(count, decoding)) == expected.text
@@ -259,7 +268,7 @@ def test_no_network_and_nothing_left(model: LlamaCpp, tmp_path: Path, gguf: Path
                 listening.add(f"socket:[{fields[9]}]")
     assert not own & listening
     code = (
-        "import os; from pathlib import Path; from nlpcli.backends.llamaserver import *\n"
+        "import os; from pathlib import Path; from nlpcli.backends.llamacpp.server import *\n"
         f"server = Server(Path({str(gguf)!r}), None, Shape(1, 512), 1)\n"
         "print(server.tokens('Hello world'), flush=True); os.kill(os.getpid(), 9)"
     )
@@ -274,14 +283,14 @@ def test_no_network_and_nothing_left(model: LlamaCpp, tmp_path: Path, gguf: Path
 def test_where_no_socket_can_be_there_is_a_port_behind_a_key(
     gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backdoor, "_socket_name", lambda: "")
+    monkeypatch.setattr(listener, "_socket_name", lambda: "")
     server = Server(gguf, None, Shape(1, 512), 1)
     assert server.tokens("Hello world") == 2
-    assert len(server._door.key) == 64
-    server._door.key = "guessed"
+    assert len(server._listener.key) == 64
+    server._listener.key = "guessed"
     with pytest.raises(KeyError):
         server.tokens("Hello world")
-    host, _, port = server._door._address.removeprefix("http://").partition(":")
+    host, _, port = server._listener._address.removeprefix("http://").partition(":")
     assert host == "127.0.0.1"
     server.close()
     with pytest.raises(OSError):
@@ -299,7 +308,7 @@ def test_signals_end_it_at_once(
     call = work.format('Request("word " * 2000)', "Decoding(max_tokens=4000)")
     program = (
         "import signal, time; from pathlib import Path; from nlpcli.__main__ import _terminate\n"
-        "from nlpcli.backends import *; from nlpcli.backends.llamacpp import *\n"
+        "from nlpcli.backends import *; from nlpcli.backends.llamacpp.decoder import *\n"
         "signal.signal(signal.SIGTERM, _terminate); import os\n"
         f"model = LlamaCpp(LocalModel(None, Path({str(gguf)!r})), Device('cpu', threads=1))\n"
         "model.measure('a')\n"
@@ -348,7 +357,7 @@ def test_damaged_files_are_refused(
 
 
 def test_memory_that_is_not_there(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nlpcli.backends.llamacpp._free_memory", lambda: 1 << 20)
+    monkeypatch.setattr("nlpcli.backends.llamacpp.decoder._free_memory", lambda: 1 << 20)
     with pytest.raises(DeviceError, match="GiB"):
         LlamaCpp(LocalModel(SPEC, gguf), CPU).run([Request("Hi")], SHORT)
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as some
 import openai_server
 from nlpcli import registry, store
 from nlpcli.backends import Decoding, Message, Request
-from nlpcli.backends.endpoint import Endpoint
-from nlpcli.backends.openai import OpenAI
-from nlpcli.backends.wire import Garbled, complaint, events
+from nlpcli.backends.openai.decoder import OpenAI
+from nlpcli.backends.openai.endpoint import Endpoint
+from nlpcli.backends.openai.wire import Garbled, complaint, events
 from nlpcli.device import Device
 from nlpcli.errors import DataError, ModelError, UsageError
 from openai_server import Reply, Server, answer, error, piece
@@ -47,7 +47,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def model(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAI]:
     # The pauses keep their proportions, a hundredth as long.
-    monkeypatch.setattr("nlpcli.backends.endpoint.random.uniform", lambda low, high: high / 100)
+    monkeypatch.setattr(
+        "nlpcli.backends.openai.endpoint.random.uniform", lambda low, high: high / 100
+    )
     loaded = load()
     yield loaded
     loaded.close()
@@ -462,6 +464,7 @@ def test_any_complaint_is_understood(answer: dict[str, object]) -> None:
         (Reply({"data": [{"id": "tiny", "max_model_len": 1000}, {"id": "x"}]}), 3000),
         (Reply({"data": [{"id": "/m.gguf", "meta": {"n_ctx_train": 8192, "n_ctx": 512}}]}), 1536),
         (Reply({"data": None}), 100_000),
+        (Reply({"data": 5}), 100_000),
     ],
 )
 def test_the_window(server: Server, model: OpenAI, models: Reply, window: int) -> None:

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Token
-from nlpcli.backends.endpoint import Endpoint, Failed, Refused
-from nlpcli.backends.wire import Garbled, complaint
+from nlpcli.backends.openai.endpoint import Endpoint, Failed, Refused
+from nlpcli.backends.openai.wire import Garbled, complaint
 from nlpcli.device import Device
 from nlpcli.errors import DataError, ModelError, UsageError, nearest
 from nlpcli.notice import notice
@@ -271,7 +271,7 @@ class OpenAI:
             models = self._server.get("models").get("data")
         except (Refused, Failed):
             return []
-        return [each for each in models if isinstance(each, dict)] if models else []
+        return [each for each in models if isinstance(each, dict)] if type(models) is list else []
 
     @cached_property
     def _entry(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from nlpcli.backends.wire import Garbled, complaint, events, parsed
+from nlpcli.backends.openai.wire import Garbled, complaint, events, parsed
 from nlpcli.errors import ModelError
 
 DEFAULT = "https://api.openai.com/v1"

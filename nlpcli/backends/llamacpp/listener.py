@@ -16,7 +16,7 @@ from typing import Any
 _LONGEST = 100  # bytes of a socket's name; the systems allow 104 to 108
 
 
-class Door:
+class Listener:
     """`name` is what the server listens on, `key` what it must be told ("" for nothing)."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import xllamacpp
 
-from nlpcli.backends.backdoor import Door
+from nlpcli.backends.llamacpp.listener import Listener
 from nlpcli.errors import DeviceError, ModelError, NlpcliError, UsageError
 
 _BATCH = 512  # prompt tokens computed at once; only between two batches can a request be stopped
@@ -49,29 +49,29 @@ class Server:
     def __init__(self, file: Path, adapter: Path | None, shape: Shape, threads: int) -> None:
         self.shape = shape
         self._spelled: dict[int, str] = {}
-        self._door = Door()
+        self._listener = Listener()
         params = _params(file, adapter, shape, threads)
         try:
-            self._native: Any = _open(params, self._door)
+            self._native: Any = _open(params, self._listener)
         except RuntimeError:
-            self._door.close()
+            self._listener.close()
             raise _failure(file, params) from None
         except BaseException:  # Ctrl-C
-            self._door.close()
+            self._listener.close()
             raise
-        self._door.hide(self._native.listening_address)
+        self._listener.hide(self._native.listening_address)
 
     def close(self) -> None:
         """Free the model, at once or when the last request has stopped."""
         self._native = None
-        self._door.close()
+        self._listener.close()
 
     def answers(self, jobs: Sequence[Job]) -> Generator[tuple[int, dict[str, Any]], None, None]:
         """The chunks of the answers as they come, each with the number of its job.
 
         Closing the iterator stops all jobs, without waiting for it.
         """
-        chunks: SimpleQueue[tuple[int, Any] | None] = SimpleQueue()
+        chunks: SimpleQueue[tuple[int, Any] | Exception | None] = SimpleQueue()
         waiting = deque(enumerate(jobs))
         stopped = False
 
@@ -88,7 +88,10 @@ class Server:
                     return stopped
 
                 # Told of its progress, a long prompt too can be stopped.
-                answer({"return_progress": True, **job.body}, receive)
+                try:
+                    answer({"return_progress": True, **job.body}, receive)
+                except Exception as error:  # which would end this thread alone, unheard
+                    chunks.put(error)
             chunks.put(None)
 
         # A native call cannot be interrupted, so this thread makes none: it stays free for signals.
@@ -100,6 +103,8 @@ class Server:
                 item = chunks.get()
                 if item is None:
                     running -= 1
+                elif isinstance(item, Exception):
+                    raise item
                 else:
                     yield item
         finally:
@@ -108,12 +113,12 @@ class Server:
     def tokens(self, text: str) -> int:
         """How many tokens `text` is, without those that begin or end a prompt."""
         asked = {"content": text, "add_special": False, "parse_special": True}
-        return len(self._door.ask("/tokenize", asked)["tokens"])
+        return len(self._listener.ask("/tokenize", asked)["tokens"])
 
     def spelled(self, token: int) -> str:
         """The text of the token with that id."""
         if token not in self._spelled:
-            answer = self._door.ask("/detokenize", {"tokens": [token]})
+            answer = self._listener.ask("/detokenize", {"tokens": [token]})
             self._spelled[token] = answer["content"]
         return self._spelled[token]
 
@@ -151,9 +156,9 @@ def _params(file: Path, adapter: Path | None, shape: Shape, threads: int) -> Any
     return params
 
 
-def _open(params: Any, door: Door) -> Any:
+def _open(params: Any, listener: Listener) -> Any:
     """The native server. Its threads leave signals to those of Python."""
-    params.hostnames, params.api_keys = [door.name], [door.key] if door.key else []
+    params.hostnames, params.api_keys = [listener.name], [listener.key] if listener.key else []
     if not hasattr(signal, "pthread_sigmask"):
         return _running(params)
     numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -188,13 +193,13 @@ def _failure(file: Path, params: Any) -> NlpcliError:
 
 
 def _try(params: Any) -> None:
-    door = Door()
+    listener = Listener()
     try:
-        _open(params, door)
+        _open(params, listener)
     except RuntimeError:
         pass
     finally:
-        door.close()
+        listener.close()
 
 
 def _set_level(level: int) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
-from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Token, gguf_header
-from nlpcli.backends.llamaserver import Job, Server, Shape, schema_grammar
+from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Token
+from nlpcli.backends.llamacpp import header
+from nlpcli.backends.llamacpp.server import Job, Server, Shape, schema_grammar
 from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, UsageError
 from nlpcli.registry import LocalModel
@@ -38,8 +39,8 @@ class LlamaCpp:
         adapter = model.folder / ADAPTER
         self._adapter = adapter if adapter.is_file() else None
         self._threads = device.threads
-        header = gguf_header.read(self._file)
-        self.window, self.chat, self._cache = header.window, header.chat, header.cache
+        told = header.read(self._file)
+        self.window, self.chat, self._cache = told.window, told.chat, told.cache
         self._server: Server | None = None
         self._checked: dict[str, Any] = {}
 
