@@ -10,7 +10,7 @@ import typer
 from nlpcli import settings as folders
 from nlpcli.cli import tell
 from nlpcli.cli.generate import GENERATION, MODEL
-from nlpcli.cli.options import Shared, option, taking
+from nlpcli.cli.options import Shared, option, taking, utf8
 from nlpcli.errors import DataError, ExitCode, NlpcliError
 
 if TYPE_CHECKING:
@@ -136,23 +136,24 @@ def chat(
         "seed": seed,
         "stop": stop or None,
     }
-    talk = Conversation(given, Settings())
-    if load is not None:
-        chat_commands.resume(load, talk, given.model or "")
-    if not talk.model:
-        talk.use(given.model or MODEL)
-    for name, value in chosen.items():
-        if value is not None:
-            talk.settings = talk.settings.changed(name, value)
-    if system:
-        talk.system(system)
-    screen = Screen(given.quiet)
-    if sys.stdin.isatty() and screen.terminal:
-        screen.note(f"{talk.model} on {talk.backend}; /help lists commands, Ctrl-D leaves")
-        with _editing():
-            _converse(talk, screen)
-    elif not _follow(talk, screen):
-        raise typer.Exit(ExitCode.FAILED)
+    system = utf8("--system", system)
+    with closing(Conversation(given, Settings())) as talk:
+        if load is not None:
+            chat_commands.resume(load, talk, given.model or "")
+        if not talk.model:
+            talk.use(given.model or MODEL)
+        for name, value in chosen.items():
+            if value is not None:
+                talk.settings = talk.settings.changed(name, value)
+        if system:
+            talk.system(system)
+        screen = Screen(given.quiet)
+        if sys.stdin.isatty() and screen.terminal:
+            screen.note(f"{talk.model} on {talk.backend}; /help lists commands, Ctrl-D leaves")
+            with _editing():
+                _converse(talk, screen)
+        elif not _follow(talk, screen):
+            raise typer.Exit(ExitCode.FAILED)
 
 
 def _converse(talk: "Conversation", screen: "Screen") -> None:
@@ -172,6 +173,9 @@ def _converse(talk: "Conversation", screen: "Screen") -> None:
                 return
             interrupted = True
             screen.note("Ctrl-C once more leaves, as Ctrl-D does")
+            continue
+        except UnicodeDecodeError:
+            tell("not valid UTF-8: the line was left out")
             continue
         interrupted = False
         try:
@@ -234,6 +238,7 @@ def _turn(line: str, talk: "Conversation", screen: "Screen") -> None:
     """Do what a line says: a command, or a message to answer. Raises Leave, or NlpcliError."""
     from nlpcli.cli import chat_commands
 
+    line = utf8("this line", line)
     if line.startswith("/"):
         chat_commands.run(line, talk, screen)
     elif line.strip():

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from nlpcli.cli.options import utf8
 from nlpcli.errors import DataError, UsageError
 from nlpcli.records import check
 
@@ -14,7 +15,7 @@ def unescaped(text: str) -> str:
     """A stop string as it is typed, its \\n, \\t, \\r and \\\\ understood. Raises UsageError."""
     if not text:
         raise UsageError("--stop is empty", "give the text to stop at")
-    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
+    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], utf8("--stop", text))
 
 
 def schema(given: str) -> str:

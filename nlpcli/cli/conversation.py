@@ -42,14 +42,18 @@ class Settings(NamedTuple):
             hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
             raise UsageError(f"no such setting: {name}", hint)
         if field == "stop":
-            texts = [value] if isinstance(value, str) else list(value)
-            return self._replace(stop=tuple(unescaped(str(each)) for each in texts))
+            texts = [value] if isinstance(value, str) else value
+            if not isinstance(texts, list | tuple) or not all(
+                isinstance(each, str) for each in texts
+            ):
+                raise UsageError(f"{name} {value}: not a list of texts")
+            return self._replace(stop=tuple(map(unescaped, texts)))
         if field == "seed" and value in (None, "random"):
             return self._replace(seed=None)
         kind, low, high = _RANGES[field]
         try:
             number = kind(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = low - 1
         if not low <= number <= high:
             most = f" to {high}" if high < _ENDLESS else " or more"
@@ -107,6 +111,11 @@ class Conversation:
         self._loaded = self._worker.submit(lambda: job.open()[0])
         self.model, self.backend = job.legs[0].model.spec.name, job.legs[0].backend
         self.left_out = 0
+
+    def close(self) -> None:
+        """Free the model, unless it is still being loaded."""
+        if self._loaded is not None and self._loaded.done():
+            self._worker.submit(_close, self._loaded).result()
 
     @property
     def window(self) -> int:

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from nlpcli import registry
 from nlpcli.backends import Decoding
 from nlpcli.cli import tell
-from nlpcli.cli.options import Shared, option, shared
+from nlpcli.cli.options import Shared, option, shared, utf8
 from nlpcli.errors import DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -175,7 +176,9 @@ def generate(
         decoding = _constrained(decoding, schema, grammar)
     chosen = random.SystemRandom().randrange(1 << 31) if seed is None else seed
     field = given.output_field or "generation"
-    task = Generate(decoding, system, raw, chosen, extract and not dry, lines, field)
+    task = Generate(
+        decoding, utf8("--system", system), raw, chosen, extract and not dry, lines, field
+    )
     if len(set(task.fields)) < len(task.fields):
         raise UsageError(f"--output-field {field}: that field is taken", "name another")
     source = context.get_parameter_source("field")
@@ -255,7 +258,8 @@ def _stream(given: Shared, plan: "Plan", task: "Generate") -> None:
             if record.error:
                 raise DataError(record.error)
             (backend,) = prepare(given, plan).open()
-            finish = _write(task.stream(record.text, backend), output)
+            with closing(backend):
+                finish = _write(task.stream(record.text, backend), output)
         except DataError as error:
             message = f"{record.where}: {error.message}"
             if given.on_error == "fail":

@@ -8,6 +8,7 @@ import typer
 
 from nlpcli.backends import BACKENDS
 from nlpcli.device import DTYPES
+from nlpcli.errors import UsageError
 from nlpcli.records import FORMATS
 from nlpcli.runners import RUNNERS
 from nlpcli.runners.stream import ON_ERROR
@@ -274,3 +275,14 @@ def taking(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 shared = taking(*Shared._fields)
+
+
+def utf8(what: str, text: str) -> str:
+    """`text` as it was typed. Raises UsageError where it holds bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{what} is not valid UTF-8", "set the terminal and LANG to UTF-8"
+        ) from None
+    return text

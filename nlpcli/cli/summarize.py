@@ -10,7 +10,7 @@ import typer
 
 from nlpcli import backends, registry, store
 from nlpcli.cli import tell
-from nlpcli.cli.options import Shared, one_of, option, shared
+from nlpcli.cli.options import Shared, one_of, option, shared, utf8
 from nlpcli.errors import DataError, ExitCode, UsageError
 from nlpcli.registry import ModelSpec
 from nlpcli.streams import COMPRESSED, STDIN, blocks, parts
@@ -83,6 +83,7 @@ def summarize(
 
     check(given)
     size = 0 if given.batch_size == "auto" else int(given.batch_size)
+    focus = utf8("--focus", focus)
     style = Style(parse(length), max_tokens, bullets, focus, size, given.output_field or "summary")
     task, models = _task(given, style)
     plan = Plan(task, models, window=64, kinds=KINDS, verb="summarize")

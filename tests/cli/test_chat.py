@@ -28,6 +28,31 @@ def test_each_line_of_a_script_is_a_turn() -> None:
     )
 
 
+@pytest.mark.parametrize("settings", ['"stop": null', '"stop": [3]', '"top_k": 1e999'])
+def test_a_session_whose_settings_cannot_be_is_refused(settings: str, tmp_path: Path) -> None:
+    file = tmp_path / "talk.jsonl"
+    turn = '{"role": "user", "content": "a"}'
+    file.write_text(f'{{"messages": [{turn}], "settings": {{{settings}}}}}')
+    code, out, err = chat("hello\n", "--load", str(file))
+    assert (code, out) == (2, "")
+    assert re.match(r"nlpcli: (stop|top-k) .*: not a ", err)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("chat", "--system"),
+        ("generate", "--text", "a", "--system"),
+        ("generate", "--text", "a", "--stop"),
+        ("summarize", "--text", "a", "--focus"),
+    ],
+)
+def test_options_that_a_model_reads_are_utf8(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments, "\udcff", "--backend", "echo")
+    assert done.returncode == 2
+    assert f"{arguments[-1]} is not valid UTF-8" in done.stderr.decode()
+
+
 def test_an_answer_comes_before_the_next_line_is_asked_for() -> None:
     process = start("chat", "--backend", "echo")
     assert process.stdin and process.stdout
@@ -134,7 +159,9 @@ def test_keys_in_a_terminal(terminal: Terminal, home: Path) -> None:
     terminal.until("Ctrl-D leaves.*> ")
     terminal.send("hel\x7flo there\n")
     terminal.until(r"\nhelo there\s.*> ")
-    terminal.send("a thought given up\x03")
+    terminal.send("a thought given up")
+    terminal.until("given up")
+    terminal.send("\x03")
     terminal.until("once more leaves")
     terminal.send("/he\t\n")
     terminal.until(r"/quit +Leave")

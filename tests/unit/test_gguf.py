@@ -128,5 +128,5 @@ def test_a_model_with_an_adapter_goes_where_it_is_applied(tmp_path: Path) -> Non
     assert choose(local(tmp_path)) == "ct2"
     (tmp_path / "adapter.gguf").write_bytes(b"GGUF")
     assert choose(local(tmp_path)) == "llamacpp"
-    with pytest.raises(UsageError, match="adapter.gguf: the ct2 backend has no LoRA adapters"):
+    with pytest.raises(UsageError, match=r"adapter\.gguf: the ct2 backend has no LoRA adapters"):
         choose(local(tmp_path), "ct2")
