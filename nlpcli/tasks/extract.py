@@ -190,7 +190,7 @@ def embed(texts: Sequence[str], encoder: Encoder, batch_size: int = 0) -> Any:
 
 
 def _pieces(text: str, encoder: Encoder) -> list[str]:
-    if 2 * len(text) <= encoder.window:  # however it counts
+    if len(text.encode()) <= encoder.window:  # no text has more tokens than bytes
         return [text]
     return [
         piece.text for piece in split(text, "en", encoder.measure, encoder.window) if piece.text

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from nlpcli.backends.echo import Echo
 from nlpcli.device import Device
 from nlpcli.errors import UsageError
 from nlpcli.registry import LocalModel, ModelSpec
-from nlpcli.tasks.extract import Extract
+from nlpcli.tasks.extract import Extract, embed
 from nlpcli.tasks.prose import sentences
 from nlpcli.tasks.style import NAMES, Length, Style, parse
 
@@ -111,6 +113,19 @@ def test_the_focus_decides() -> None:
         ["The cat sat down on the mat again."] * 9 + ["Zzyzx zzz zyx."] + ["It slept."] * 9
     )
     assert "Zzyzx" in summary(text, focus="zzyzx zzz", length=Length("short"))
+
+
+def test_no_text_beyond_the_window_reaches_an_encoder_that_counts_bytes() -> None:
+    class Bytes(Echo):
+        def measure(self, text: str) -> int:
+            return len(text.encode())
+
+        def embed(self, texts: Sequence[str], batch_size: int = 0) -> Any:
+            assert max(map(self.measure, texts)) <= self.window
+            return super().embed(texts, batch_size)
+
+    encoder = Bytes(LocalModel(ModelSpec("echo", (), "echo", ()), Path()), Device("cpu"))
+    assert embed(["ሰላም " * 30, "short"], encoder).shape == (2, 64)
 
 
 def test_a_sentence_beyond_the_window_is_weighed_whole() -> None:
