@@ -66,7 +66,7 @@ class Decoder:
                 f"{device}: not enough memory for {model.spec.name}", "use a smaller model"
             ) from error
         except (ValueError, OSError, ImportError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(f"{model.spec.name} cannot be loaded: {reason}") from error
         if not hasattr(tokenizer, "backend_tokenizer"):
             raise ModelError(

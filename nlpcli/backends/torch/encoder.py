@@ -121,7 +121,8 @@ class Encoder:
                 "use a smaller model",
             ) from error
         except (ValueError, OSError, ImportError, LookupError) as error:
-            reason = str(error.args[0] if error.args else error).strip().splitlines()[0]
+            said = str(error.args[0] if error.args else error).strip()
+            reason = (said or type(error).__name__).splitlines()[0]
             raise ModelError(f"{self._local.spec.name} cannot be loaded: {reason}") from error
 
     def _encode(self, requests: Sequence[Request]) -> list[dict[str, list[int]]]:

@@ -52,7 +52,7 @@ class Torch:
                 f"{device}: not enough memory for {model.spec.name}", "use a smaller model"
             ) from error
         except (ValueError, OSError, ImportError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(f"{model.spec.name} cannot be loaded: {reason}") from error
         names = token_names(tokenizer, self._model.config.vocab_size)
         self._recipe = recipe.of_model(self._model, tokenizer, names)
