@@ -24,11 +24,14 @@ def schema(given: str) -> str:
     name, text = ("--schema", given) if inline else (given, _read(given))
     try:
         value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         where = f"{name}:{error.lineno}:{error.colno}"
         raise DataError(f"{where}: not valid JSON: {error.msg.removesuffix(' at')}") from error
     except RecursionError as error:
         raise DataError(f"{name}: not valid JSON: nested too deep") from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"{name}: a string in it is not valid Unicode") from error
     if not isinstance(value, dict):
         raise DataError(f"{name}: not a JSON Schema", 'one is an object, such as {"type": "array"}')
     return text

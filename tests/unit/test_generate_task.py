@@ -241,6 +241,9 @@ def test_schemas_and_grammars_are_looked_at_before_a_model_is(tmp_path: Path) ->
     file.write_text("[1]")
     with pytest.raises(DataError, match="not a JSON Schema"):
         schema(str(file))
+    for half in (r"\ud800", "\udcff"):
+        with pytest.raises(DataError, match="not valid Unicode"):
+            schema(f'{{"enum": ["{half}"]}}')
     assert schema('{"type": "object"}') == '{"type": "object"}'
     with pytest.raises(DataError, match="not a grammar"):
         grammar(str(file))
