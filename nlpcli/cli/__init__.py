@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -63,8 +64,18 @@ def prepare(command: Any) -> None:
         if longest.startswith("--") and longest not in ("--help", "--text"):
             parameter.envvar = "NLPCLI_" + longest[2:].upper().replace("-", "_")
             parameter.show_envvar = False
+        if parameter.type.name == "float range":
+            parameter.type.convert = partial(_finite, parameter.type.convert)
     for subcommand in getattr(command, "commands", {}).values():
         prepare(subcommand)
+
+
+def _finite(convert: Callable[..., float], value: Any, parameter: Any, context: Any) -> float:
+    """What `convert` makes of `value`; nan is within every range, and inf where none ends it."""
+    number = convert(value, parameter, context)
+    if not isfinite(number):
+        raise typer.BadParameter(f"{value} is not a finite number", context, parameter)
+    return number
 
 
 app = typer.Typer(

@@ -278,3 +278,20 @@ def test_a_closed_standard_output() -> None:
     )
     assert done.returncode == 1
     assert stderr(done) == ["nlpcli: standard output: cannot be written: Bad file descriptor"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("generate", "--temperature", "inf"),
+        ("generate", "--top-p", "nan"),
+        ("chat", "--temperature", "nan"),
+        ("classify", "--labels", "a,b", "--threshold", "nan"),
+    ],
+)
+def test_numbers_are_finite(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    first, second = stderr(done)
+    assert first.endswith(f"{arguments[-1]} is not a finite number")
+    assert second == f"  see: nlpcli {arguments[0]} --help"
