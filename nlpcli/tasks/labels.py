@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from nlpcli.errors import UsageError
 
+_FORMS = 'such as ["yes", "no"], or with descriptions {"yes": "agrees", "no": "does not"}'
+
 
 class Label(NamedTuple):
     """`name` is what is put out; `description`, where there is one, is what texts are compared
@@ -56,7 +58,10 @@ def from_file(path: str) -> tuple[Label, ...]:
             f"{path}: not valid UTF-8", "convert it: iconv -f ENCODING -t UTF-8"
         ) from None
     except OSError as error:
-        raise UsageError(f"--labels-file {path}: {error.strerror or error}") from error
+        raise UsageError(
+            f"--labels-file {path}: {error.strerror or error}",
+            "name a file with a label on each line; --labels a,b,c takes the labels themselves",
+        ) from error
     if path.lower().endswith(".json"):
         return checked(_of_json(path, text), path)
     rows = (line.partition("\t") for line in text.split("\n") if line.strip())
@@ -71,7 +76,8 @@ def checked(labels: Iterable[Label], where: str) -> tuple[Label, ...]:
     seen: set[str] = set()
     for label in found:
         if not label.name:
-            raise UsageError(f"{where}: an empty label", r"commas stand between labels; \, is one")
+            hint = r"commas stand between labels; \, is one" if where == "--labels" else "name it"
+            raise UsageError(f"{where}: an empty label", hint)
         if label.name in seen:
             raise UsageError(f"{where}: the label {label.name} is there twice", "leave one out")
         if re.search("[\ud800-\udfff]", label.name + label.description):
@@ -84,12 +90,10 @@ def _of_json(path: str, text: str) -> list[Label]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not valid JSON: {error}") from None
+        raise UsageError(f"{path}: not valid JSON: {error}", _FORMS) from None
     pairs = value.items() if isinstance(value, dict) else [(name, "") for name in value or ()]
     if not isinstance(value, dict | list) or not all(
         isinstance(name, str) and isinstance(told, str) for name, told in pairs
     ):
-        raise UsageError(
-            f"{path}: neither a list of labels nor an object of labels and descriptions"
-        )
+        raise UsageError(f"{path}: no labels as JSON has them", _FORMS)
     return [Label(name.strip(), told.strip()) for name, told in pairs]

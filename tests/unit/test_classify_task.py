@@ -110,8 +110,9 @@ def test_a_file_that_holds_no_labels(tmp_path: Path, name: str, data: bytes | No
     (tmp_path / "folder").mkdir()
     if data is not None:
         (tmp_path / name).write_bytes(data)
-    with pytest.raises(UsageError, match=name):
+    with pytest.raises(UsageError, match=name) as caught:
         from_file(str(tmp_path / name))
+    assert caught.value.hint and "commas" not in caught.value.hint
 
 
 @given(ROWS, st.integers(0, 7), st.none() | st.floats(0, 1), st.booleans())
