@@ -50,7 +50,7 @@ class Abstract(NamedTuple):
         """A text as short as its summary would be is its own summary."""
         (backend,) = backends
         answers: list[Answer | None] = [None] * len(texts)
-        active = {}
+        active, warnings = {}, dict.fromkeys(range(len(texts)), "")
         for index, text in enumerate(texts):
             if self._short(text):
                 answers[index] = self._answer(text.rstrip("\r\n"))
@@ -59,15 +59,19 @@ class Abstract(NamedTuple):
         for _ in range(_PASSES):
             if not active:
                 break
-            active = self._shorten(active, answers, backend)
+            active = self._shorten(active, answers, warnings, backend)
         for index, text in active.items():
             answers[index] = self._answer(text, _NO_SHORTER)
-        return [answer for answer in answers if answer]
+        return [
+            answer._replace(warning=answer.warning or warnings[index])
+            for index, answer in enumerate(answers)
+            if answer
+        ]
 
     def whole(self, parts: Iterable[str], backend: Backend) -> Iterator[Answer]:
         """The summary of one text that comes in parts; each is summed up as it comes, unless the
         window takes the whole."""
-        text, notes = "", []
+        text, notes, warning = "", [], ""
         for part in parts:
             text += part
             if len(self._parts(text, backend)) > 1:
@@ -78,14 +82,19 @@ class Abstract(NamedTuple):
                         yield Answer({}, error=result.error)
                         return
                     notes.append(result.text.strip())
-        joined = "\n".join([*notes, text])
-        yield from self.run([joined], backend)
+                    warning = warning or self._cut_off(result)
+        for answer in self.run(["\n".join([*notes, text])], backend):
+            yield answer._replace(warning=answer.warning or warning)
 
     def _shorten(
-        self, active: dict[int, str], answers: list[Answer | None], backend: Backend
+        self,
+        active: dict[int, str],
+        answers: list[Answer | None],
+        warnings: dict[int, str],
+        backend: Backend,
     ) -> dict[int, str]:
         """One pass over the texts by their index: the summary of a text of one part is its answer;
-        of the others the summaries of their parts are returned."""
+        of the others the summaries of their parts are returned. `warnings` gets what is odd."""
         cut = {index: self._parts(text, backend) for index, text in active.items()}
         requests = [self._request(part) for row in cut.values() for part in row]
         results = iter(backend.run(requests, self._decoding()))
@@ -94,10 +103,12 @@ class Abstract(NamedTuple):
             found = [next(results) for _ in row]
             error = next((each.error for each in found if each.error), "")
             text = "\n".join(each.text.strip() for each in found if not each.error)
+            cut_off = next(filter(None, (self._cut_off(e) for e in found if not e.error)), "")
+            warnings[index] = warnings[index] or cut_off
             if error:
                 answers[index] = Answer({}, error=error)
             elif len(row) == 1:
-                answers[index] = self._answer(text, self._cut_off(found[0]))
+                answers[index] = self._answer(text)
             elif len(text) >= len(active[index]):
                 answers[index] = self._answer(text, _NO_SHORTER)
             else:

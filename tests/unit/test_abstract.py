@@ -51,6 +51,14 @@ class Shortener:
         pass
 
 
+class CutOff(Shortener):
+    """Cuts its answers off, but not those about summaries."""
+
+    def _answer(self, request: Request) -> Result:
+        self.finish = "length" if request.messages[-1].content.count(".") > 3 else "stop"
+        return super()._answer(request)
+
+
 def text(count: int) -> str:
     return " ".join(SENTENCE.format(1000 + n) for n in range(count))
 
@@ -106,6 +114,8 @@ def test_what_is_odd_is_told() -> None:
     assert "cut off" in answer.warning
     (answer,) = Abstract().run([text(60)], Shortener(words=10_000))
     assert "as long as" in answer.warning
+    for long in (Abstract().run([text(200)], CutOff()), Abstract().whole([text(200)], CutOff())):
+        assert [each.warning for each in long] == ["was cut off at 12 tokens"]
     good, bad = Abstract().run([text(30), text(30) + " unanswerable"], Shortener(20_000))
     assert good.line and not good.error and bad.error == "no answer to this"
     (answer,) = Abstract().whole([text(100), " unanswerable." + text(100)], Shortener())
