@@ -6,7 +6,6 @@ from pathlib import Path
 
 from nlpcli.cli.options import utf8
 from nlpcli.errors import DataError, UsageError
-from nlpcli.records import check
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
@@ -21,7 +20,7 @@ def unescaped(text: str) -> str:
 def schema(given: str) -> str:
     """The JSON Schema that `given` is or names. Raises DataError where it is none."""
     inline = given.lstrip().startswith("{")
-    name, text = ("--schema", given) if inline else (given, _read(given))
+    name, text = ("--schema", given) if inline else (given, _read("--schema", given))
     try:
         value = json.loads(text)
         json.dumps(value, ensure_ascii=False).encode()
@@ -39,15 +38,20 @@ def schema(given: str) -> str:
 
 def grammar(path: str) -> str:
     """The GBNF grammar in the file `path`. Raises DataError where it cannot be one."""
-    text = _read(path)
+    text = _read("--grammar", path)
     if not re.search(r"^\s*root\s*::=", text, re.MULTILINE):
         raise DataError(f"{path}: not a grammar in GBNF", 'it has no rule "root ::= …"')
     return text
 
 
-def _read(path: str) -> str:
-    check([path])
+def _read(option: str, path: str) -> str:
     try:
         return Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+    except OSError as error:
+        raise UsageError(
+            f"{option} {path}: cannot be read: {error.strerror}", "name a file that is there"
+        ) from error
+    except ValueError as error:
+        if not isinstance(error, UnicodeDecodeError):
+            raise UsageError(f"{option}: no file has such a name") from error
         raise DataError(f"{path}: not valid UTF-8: byte {error.start + 1}") from error

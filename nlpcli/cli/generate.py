@@ -167,12 +167,14 @@ def generate(
 
     check(given)
     dry = given.dry_run or given.backend == "echo"
+    if raw and system:
+        raise UsageError("--raw and --system do not go together", "leave one of them out")
     if logprobs is not None and output_format(given) == "text":
         raise UsageError("--logprobs: text output has no place for them", "add -f jsonl")
     decoding = _decoding(given, max_tokens, temperature, top_p, top_k, num)._replace(
         stop=tuple(unescaped(each) for each in stop or ()), logprobs=logprobs
     )
-    if schema or grammar:
+    if schema is not None or grammar is not None:
         decoding = _constrained(decoding, schema, grammar)
     chosen = random.SystemRandom().randrange(1 << 31) if seed is None else seed
     field = given.output_field or "generation"
@@ -186,7 +188,7 @@ def generate(
         given = given._replace(field="prompt")
     sampled = decoding.temperature > 0
     alone = len(given.text or given.inputs or "-") == 1 and input_format(given) == "text"
-    streams = alone and not (lines or schema or num > 1) and output_format(given) == "text"
+    streams = alone and not (lines or decoding.schema or num > 1) and output_format(given) == "text"
     plan = Plan(
         task,
         () if dry else (registry.find(given.model or MODEL).spec,),
@@ -226,11 +228,11 @@ def _decoding(
 
 
 def _constrained(decoding: Decoding, schema: str | None, grammar: str | None) -> Decoding:
-    if schema and grammar:
+    if schema is not None and grammar is not None:
         raise UsageError("--schema and --grammar do not go together", "leave one of them out")
     from nlpcli.cli import constraints
 
-    if schema:
+    if schema is not None:
         return decoding._replace(schema=constraints.schema(schema))
     return decoding._replace(grammar=constraints.grammar(grammar or ""))
 

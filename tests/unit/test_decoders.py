@@ -3,8 +3,10 @@ batch, and probabilities that are its own."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -180,6 +182,26 @@ def test_a_stream_can_be_left(side: str, decoder: Build, shared_cache: Any) -> N
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert texts(backend, Decoding(max_tokens=3), [request])
+
+
+def test_an_interrupt_does_not_wait_for_the_batch(decoder: Build, shared_cache: Any) -> None:
+    model = load("ct2", "llama", decoder)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupted)
+    try:
+        many = [request for request in REQUESTS if request.text][:4] * 2000
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            model.run(many, Decoding())
+        begun = time.monotonic()
+        model.close()
+        assert time.monotonic() - begun < 5
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from command import run
 from nlpcli.backends import Decoding, Delta, Hypothesis, Message, Request, Result, Token
 from nlpcli.cli import screen as screens
 from nlpcli.cli import sessions
@@ -233,6 +234,18 @@ def test_settings_are_read_as_typed() -> None:
     assert made.changed("seed", "random").seed is None
 
 
+def test_options_that_cannot_be_are_refused_in_two_lines() -> None:
+    for options in (
+        ["--schema", ""],
+        ["--schema", "no-such-file"],
+        ["--grammar", ""],
+        ["--raw", "--system", "Be brief."],
+    ):
+        done = run("generate", *options, "--text", "Hello")
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert len(done.stderr.splitlines()) == 2 and b"--text" not in done.stderr
+
+
 def test_schemas_and_grammars_are_looked_at_before_a_model_is(tmp_path: Path) -> None:
     file = tmp_path / "s"
     file.write_text('{"type":\n  oops}')
@@ -250,7 +263,7 @@ def test_schemas_and_grammars_are_looked_at_before_a_model_is(tmp_path: Path) ->
     file.write_bytes(b"\xff")
     with pytest.raises(DataError, match="UTF-8"):
         grammar(str(file))
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="No such file"):
         schema("nowhere.json")
     assert unescaped(r"a\n\tb\\n") == "a\n\tb\\n"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import queue
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
 from nlpcli.registry import LocalModel
 
+_POLL_SECONDS = 0.005
 _BLOCK = 16  # tokens
 _CPU_ROWS, _CUDA_ROWS = 64, 256  # the greatest batches
 
@@ -185,25 +187,35 @@ class Decoder:
     ) -> list[list[_Found]]:
         """The outputs of each row."""
         jobs = []
-        for batch in self._batches(rows, decoding.batch_size):
-            watched = self._watching(len(batch), decoding)
-            futures = self._start(generator, [rows[i] for i in batch], decoding, watched)
-            jobs.append((batch, futures))
+        left: list[bool] = []
         found: list[list[_Found]] = [[] for _ in rows]
-        for batch, futures in jobs:
-            for index, future in zip(batch, futures, strict=False):
-                sequences = _awaited(future, self._device).sequences_ids
-                found[index] = [self._ended(ids, decoding.stop) for ids in sequences]
+        try:
+            for batch in self._batches(rows, decoding.batch_size):
+                watched = self._watching(len(batch), decoding, left)
+                futures = self._start(generator, [rows[i] for i in batch], decoding, watched)
+                jobs.append((batch, futures))
+            for batch, futures in jobs:
+                for index, future in zip(batch, futures, strict=False):
+                    sequences = _awaited(future, self._device).sequences_ids
+                    found[index] = [self._ended(ids, decoding.stop) for ids in sequences]
+        except BaseException:
+            left.append(True)
+            raise
         return found
 
-    def _watching(self, count: int, decoding: Decoding) -> Callable[[Any], bool] | None:
-        """What is called with each token of a batch, and says whether its row is to stop."""
-        if not decoding.stop or decoding.nbest > 1:
+    def _watching(
+        self, count: int, decoding: Decoding, left: list[bool]
+    ) -> Callable[[Any], bool] | None:
+        """What is called with each token of a batch, and says whether its row is to stop: at a
+        stop string, and once nobody waits for it any more (`left` is not empty)."""
+        if decoding.nbest > 1:
             return None
+        if not decoding.stop:
+            return lambda step: bool(left)
         outputs = [Output(self._tokenizer, decoding.stop) for _ in range(count)]
 
         def told(step: Any) -> bool:
-            if step.batch_id >= count:
+            if left or step.batch_id >= count:
                 return True
             output: Output = outputs[step.batch_id]
             if step.token_id not in self._ends:
@@ -363,6 +375,8 @@ def _check(decoding: Decoding) -> None:
 
 def _awaited(future: Any, device: Device) -> Any:
     try:
+        while not future.done():  # `result` would hold back Ctrl-C until the batch is done
+            time.sleep(_POLL_SECONDS)
         return future.result()
     except (RuntimeError, MemoryError) as error:
         if "memory" not in str(error) and not isinstance(error, MemoryError):

@@ -171,7 +171,7 @@ class LlamaCpp:
         """The request as llama.cpp takes it; all that Decoding does not name is switched off."""
         body: dict[str, Any] = {
             "seed": (request.seed + sample) % _RANDOM_SEED,
-            "max_tokens": decoding.max_tokens or self.window,
+            "max_tokens": min(decoding.max_tokens or self.window, self.window),
             "stop": [text for text in decoding.stop if text],
             "cache_prompt": False,
             # A stream leaves out the log-probabilities of what may become a stop string.
