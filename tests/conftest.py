@@ -12,7 +12,6 @@ import pytest
 from command import COMMAND
 from nlpcli.store import firefox
 
-
 # A shell starts its background jobs with SIGINT ignored, which the commands would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
