@@ -5,7 +5,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from nlpcli import backends, registry, store
+from nlpcli import registry, store
+from nlpcli.backends import choice
 from nlpcli.cli.options import Shared, option, shared
 from nlpcli.errors import UsageError
 from nlpcli.registry import LocalModel, ModelSpec
@@ -183,20 +184,20 @@ def _way(given: Shared, wanted: tuple[Label, ...], independent: bool, needed: bo
     models = (spec,)
     if not needed or (spec.tasks and "classify" not in spec.tasks):  # which the plan's check tells
         return Way(Head(independent), independent, models, "the model's own head")
-    able = backends.able(spec, given.backend)
+    able = choice.able(spec, given.backend)
     model = store.fetch(spec, offline=given.offline)
-    kind = backends.kind(model)
+    kind = choice.kind(model)
     if kind == "classifier":
         return _by_classifier(model, wanted, independent)
     if not wanted:
         raise UsageError(
-            f"{spec.name} is {backends.KINDS[kind]} and has no labels of its own",
+            f"{spec.name} is {choice.KINDS[kind]} and has no labels of its own",
             "name them: --labels a,b,c",
         )
     if kind == "encoder":
         return Way(Similarity(wanted, independent), independent, models, "sentence embeddings")
     if kind == "decoder":
-        likely = any("likelihoods" in backends.BACKENDS[name].features for name in able)
+        likely = any("likelihoods" in choice.BACKENDS[name].features for name in able)
         needs = dict.fromkeys(("likelihoods",) if likely else ("constrain", "logprobs"), "classify")
         why = "the likelihood of each label" if likely else "the model's answer"
         return Way(Prompted(wanted, independent, not likely), independent, models, why, needs)

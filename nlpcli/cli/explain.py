@@ -4,7 +4,7 @@ drawing of the output."""
 from collections.abc import Callable
 from typing import Any
 
-from nlpcli import backends
+from nlpcli.backends import choice
 from nlpcli.cli.inference import Plan
 from nlpcli.cli.options import Shared
 from nlpcli.errors import UsageError
@@ -36,7 +36,7 @@ def explained(made: Plan, task: Classify, given: Shared, layer: int, head: int) 
         return _alone(made, f"{model.name} is a language model")
     # In 16 bits rounding would change probabilities as much as many a word does.
     made = made._replace(dtype="float32")
-    if asked or "torch" in backends.able(model, given.backend):
+    if asked or "torch" in choice.able(model, given.backend):
         return made._replace(needs={**made.needs, "attention": asked or "--explain"})
     return _alone(made, f"the {given.backend} backend shows none")
 

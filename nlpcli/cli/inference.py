@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import typer
 
-from nlpcli import backends, device, notice, registry, store
+from nlpcli import device, notice, registry, store
+from nlpcli.backends import choice
 from nlpcli.batching import windows
 from nlpcli.cli import tell
 from nlpcli.cli.options import Shared
@@ -27,10 +28,10 @@ from nlpcli.writing import Output, Writer
 
 class Plan(NamedTuple):
     """What to run: a task and its models, a backend for each. `notes` are told to the user, `why`
-    only under --verbose. `needs` maps the features (backends.FEATURES) that the last model's
-    backend must have to the options that ask for them; `work` (backends.PREFERENCES) says what
+    only under --verbose. `needs` maps the features (choice.FEATURES) that the last model's
+    backend must have to the options that ask for them; `work` (choice.PREFERENCES) says what
     the backend should be good at; `window` is the most records answered at once. `kinds` are those
-    of backends.KINDS that the models may be (empty: any), `verb` what another kind cannot do.
+    of choice.KINDS that the models may be (empty: any), `verb` what another kind cannot do.
     `dtype` is the number format where the user names none."""
 
     task: Task
@@ -113,7 +114,7 @@ def check(given: Shared) -> None:
         ("--input-format", given.input_format, ("auto", *FORMATS)),
         ("--output-format", given.output_format, ("auto", *FORMATS)),
         ("--on-error", given.on_error, ON_ERROR),
-        ("--backend", given.backend, ("auto", *backends.BACKENDS)),
+        ("--backend", given.backend, ("auto", *choice.BACKENDS)),
         ("--dtype", given.dtype, device.DTYPES),
     ):
         if value not in known:
@@ -172,15 +173,15 @@ def _job(given: Shared, made: Plan) -> Job:
     for spec in made.models:  # before anything is downloaded
         if made.verb and spec.tasks and made.verb not in spec.tasks:
             raise _unfit(spec, made.verb, f"is for {' and '.join(spec.tasks)}")
-        backends.able(spec, given.backend)
+        choice.able(spec, given.backend)
     models = [store.fetch(spec, offline=given.offline) for spec in made.models]
     for model in models:
-        if made.kinds and (kind := backends.kind(model)) not in made.kinds:
-            raise _unfit(model.spec, made.verb, f"is {backends.KINDS[kind]}")
+        if made.kinds and (kind := choice.kind(model)) not in made.kinds:
+            raise _unfit(model.spec, made.verb, f"is {choice.KINDS[kind]}")
     legs = [
         Leg(
             model,
-            backends.choose(
+            choice.choose(
                 model,
                 given.backend,
                 given.device,
@@ -203,7 +204,7 @@ def _unfit(spec: ModelSpec, verb: str, why: str) -> ModelError:
 
 def _device(given: Shared, names: list[str]) -> Device:
     """The device and number format for the backends `names`, which share it."""
-    entries = [backends.BACKENDS[name] for name in names]
+    entries = [choice.BACKENDS[name] for name in names]
     allowed = frozenset.intersection(*(entry.devices for entry in entries))
     formats = [entry.dtypes for entry in entries if entry.dtypes]
     if not formats and given.dtype != "auto":

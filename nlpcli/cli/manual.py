@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from nlpcli import __version__
-from nlpcli.backends import BACKENDS
+from nlpcli.backends.choice import BACKENDS
 from nlpcli.cli import COMMANDS, app
 from nlpcli.cli.completion import SCRIPTS, new_context
 from nlpcli.cli.help import Entry, by_panel, commands, entries, summary, usage

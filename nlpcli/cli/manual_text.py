@@ -547,7 +547,8 @@ labels, or an object of labels and descriptions. Descriptions help most where na
 
     $ printf 'q1\\tplaying football\\nq2\\tcooking a meal\\n' > labels.tsv
 
-    $ nlpcli classify --labels-file labels.tsv --text "Simmer the onions." | cut -f 1
+    $ echo "Simmer the onions." |
+        nlpcli classify --labels-file labels.tsv | cut -f 1
     q2
 
 # SCORES
@@ -597,7 +598,7 @@ not fit; SVG and JSONL hold the whole.
 `weight`) and `attention`: `layer` and `head` (a number or `mean`), `tokens` and `weights` (a list
 for each row), or null.
 
-    $ nlpcli classify --labels good,bad --explain -o why.svg --text "I loved this film."
+    $ nlpcli classify --labels good,bad --explain -o why.svg notes.txt
 
 # EXAMPLES
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from nlpcli.backends import BACKENDS
+from nlpcli.backends.choice import BACKENDS
 from nlpcli.device import DTYPES
 from nlpcli.errors import UsageError
 from nlpcli.records import FORMATS

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpcli import backends, registry, store
+from nlpcli import registry, store
+from nlpcli.backends import choice
 from nlpcli.cli import tell
 from nlpcli.cli.options import Shared, one_of, option, shared, utf8
 from nlpcli.errors import DataError, ExitCode, UsageError
@@ -105,8 +106,8 @@ def _task(given: Shared, style: Style) -> "tuple[Extract | Abstract, tuple[Model
     spec = registry.find(given.model or MODEL).spec
     if spec.tasks and "summarize" not in spec.tasks:
         return Extract(style), (spec,)  # refused before anything is downloaded
-    backends.able(spec, given.backend)
-    kind = backends.kind(store.fetch(spec, offline=given.offline))
+    choice.able(spec, given.backend)
+    kind = choice.kind(store.fetch(spec, offline=given.offline))
     if kind == "encoder":
         return Extract(style), (spec,)
     from nlpcli.tasks.abstract import Abstract

@@ -136,12 +136,12 @@ def translate(
 
 def _prompted(model: ModelSpec, given: Shared) -> bool:
     """Whether `model` is a language model, which has to be asked."""
-    from nlpcli import backends
+    from nlpcli.backends import choice
 
     if model.format in ("bergamot", "openai", "gguf"):
         return model.format != "bergamot"
-    backends.able(model, given.backend)
-    return backends.kind(store.fetch(model, offline=given.offline)) == "decoder"
+    choice.able(model, given.backend)
+    return choice.kind(store.fetch(model, offline=given.offline)) == "decoder"
 
 
 def _source(

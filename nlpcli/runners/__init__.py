@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from nlpcli import backends
+from nlpcli.backends import choice
 from nlpcli.device import Device, cpu_threads
 from nlpcli.errors import UsageError
 from nlpcli.registry import LocalModel
@@ -32,7 +32,7 @@ class Job(NamedTuple):
 
     def open(self) -> list[Any]:
         """Load the models."""
-        return [backends.load(leg.backend, leg.model, self.device) for leg in self.legs]
+        return [choice.load(leg.backend, leg.model, self.device) for leg in self.legs]
 
 
 class Runner(AbstractContextManager["Runner"], Protocol):

@@ -25,7 +25,8 @@ import numpy as np
 from machine import describe, medians, table
 from tokenizers import Tokenizer
 
-from nlpcli import backends, registry, store
+from nlpcli import registry, store
+from nlpcli.backends import choice
 from nlpcli.backends.ct2 import convert
 from nlpcli.device import Device, cpu_threads
 
@@ -92,7 +93,7 @@ def speed(model: Any, device: Device, texts: list[str], labels: list[str]) -> fl
     raw = ctranslate2.Encoder(
         str(folder), compute_type="int8", inter_threads=device.threads, intra_threads=1
     )
-    encoder = backends.load("ct2", model, device)
+    encoder = choice.load("ct2", model, device)
     directions = encoder.embed(labels).T
     task = Classify(Similarity(tuple(map(Label, labels))), Choice())
 
@@ -132,7 +133,7 @@ def main() -> None:
     data = read(Path(os.environ["NLPCLI_BENCH_DATA"]))
     device = Device("cpu", dtype="int8", threads=cpu_threads())
     model = store.fetch(registry.find("minilm-l6").spec)
-    encoder = backends.load("ct2", model, device)
+    encoder = choice.load("ct2", model, device)
     print(describe("nlpcli", "ctranslate2"))
     rows: list[tuple[str, ...]] = [
         ("set", "labels", "texts", "plain cosine", "nlpcli", "texts/s", f"smollm2, {SAMPLE} texts")

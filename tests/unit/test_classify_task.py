@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny_encoders
-from nlpcli import backends
-from nlpcli.backends import Hypothesis, Request, Token
+from nlpcli.backends import Hypothesis, Request, Result, Token, choice
 from nlpcli.device import Device
 from nlpcli.errors import UsageError
 from nlpcli.registry import LocalModel, ModelSpec
@@ -231,7 +230,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Build:
     def build(name: str) -> tuple[Any, Path]:
         models[name](root / name)
         model = LocalModel(ModelSpec(name, (), "transformers", ()), root / name)
-        return backends.load("torch", model, CPU), root / name
+        return choice.load("torch", model, CPU), root / name
 
     return build
 
@@ -318,7 +317,7 @@ class Server:
     def run(self, requests: Sequence[Request], decoding: Any) -> list[Any]:
         enum = json.loads(decoding.schema)["properties"]["label"]["enum"]
         assert enum in (["good", "bad", "so_so"], ["yes", "no"])
-        return [backends.Result((Hypothesis(said),)) for said in self._said]
+        return [Result((Hypothesis(said),)) for said in self._said]
 
 
 def test_a_server_that_tells_no_probabilities() -> None:

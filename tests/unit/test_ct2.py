@@ -182,7 +182,8 @@ def test_runs_without_torch(tiny: Build, shared_cache: Any) -> None:
         convert(tiny(name), "float32")
         code = (
             "import sys; from pathlib import Path\n"
-            "from nlpcli.backends import Decoding, Request, load\n"
+            "from nlpcli.backends import Decoding, Request\n"
+            "from nlpcli.backends.choice import load\n"
             "from nlpcli.device import Device; from nlpcli.registry import *\n"
             f"spec = ModelSpec({name!r}, (), 'transformers', ())\n"
             f"model = LocalModel(spec, Path({str(folder)!r}))\n"

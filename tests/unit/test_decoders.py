@@ -299,7 +299,8 @@ def test_runs_without_torch(decoder: Build, shared_cache: Any) -> None:
     convert(decoder("mistral"), "float32")
     code = (
         "import sys; from pathlib import Path\n"
-        "from nlpcli.backends import Decoding, Message, Request, load\n"
+        "from nlpcli.backends import Decoding, Message, Request\n"
+        "from nlpcli.backends.choice import load\n"
         "from nlpcli.device import Device; from nlpcli.registry import *\n"
         "spec = ModelSpec('mistral', (), 'transformers', ())\n"
         f"model = LocalModel(spec, Path({str(decoder('mistral').folder)!r}))\n"

@@ -18,8 +18,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 import tiny_encoders
 import tiny_models
-from nlpcli import backends, registry, store
-from nlpcli.backends import Request
+from nlpcli import registry, store
+from nlpcli.backends import Request, choice
 from nlpcli.backends.ct2 import convert, make_encoder
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.ct2.encoder import Encoder as CTranslate2
@@ -294,9 +294,9 @@ def test_too_little_memory(made: Build, shared_cache: Any, monkeypatch: pytest.M
 
 
 def test_ct2_is_chosen_for_what_it_runs(made: Build) -> None:
-    chosen = {name: backends.choose(made(name)) for name in ("bert", "roberta-nli", "bart-nli")}
+    chosen = {name: choice.choose(made(name)) for name in ("bert", "roberta-nli", "bart-nli")}
     assert chosen == {"bert": "ct2", "roberta-nli": "ct2", "bart-nli": "torch"}
-    assert backends.choose(made("deberta")) == "torch"
+    assert choice.choose(made("deberta")) == "torch"
 
 
 def test_runs_without_torch(made: Build, shared_cache: Any) -> None:
@@ -304,7 +304,8 @@ def test_runs_without_torch(made: Build, shared_cache: Any) -> None:
     loaded(CTranslate2, made, "roberta-nli")
     code = (
         "import sys; from pathlib import Path\n"
-        "from nlpcli.backends import Request, load; from nlpcli.device import Device\n"
+        "from nlpcli.backends import Request\n"
+        "from nlpcli.backends.choice import load; from nlpcli.device import Device\n"
         "from nlpcli.registry import *\n"
         "spec = ModelSpec('roberta-nli', (), 'transformers', ())\n"
         f"ct2 = load('ct2', LocalModel(spec, Path({str(folder)!r})), Device('cpu'))\n"

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 import tiny_encoders
-from nlpcli import backends
-from nlpcli.backends import Request
+from nlpcli.backends import Request, choice
 from nlpcli.backends.echo import Echo
 from nlpcli.device import Device
 from nlpcli.errors import UsageError
@@ -41,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Build:
     def build(name: str) -> Any:
         models[name](root / name)
         spec = ModelSpec(name, (), "transformers", ())
-        return backends.load("torch", LocalModel(spec, root / name), CPU)
+        return choice.load("torch", LocalModel(spec, root / name), CPU)
 
     return build
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import tiny_decoders
-from nlpcli.backends import Decoding, Message, Request, choose
+from nlpcli.backends import Decoding, Message, Request
+from nlpcli.backends.choice import choose
 from nlpcli.backends.gguf import unpacked
 from nlpcli.errors import ModelError, UsageError
 from nlpcli.registry import LocalModel, ModelSpec
@@ -98,7 +99,7 @@ def test_the_weights_and_the_end(pair: tuple[Path, Path], shared_cache: Any) -> 
 
 
 def test_the_same_answers(pair: tuple[Path, Path], shared_cache: Any) -> None:
-    from nlpcli.backends import load
+    from nlpcli.backends.choice import load
     from nlpcli.device import Device
 
     folder, file = pair

@@ -24,7 +24,8 @@ REQUESTS = [Request(text, "en", "pt") for text in tiny_models.sentences(4, seed=
 def test_says_nothing(tiny: Build) -> None:
     folders = [str(tiny(name).folder) for name in ("marian", "bart")]
     code = (
-        "from pathlib import Path; from nlpcli.backends import Decoding, Request, load\n"
+        "from pathlib import Path; from nlpcli.backends import Decoding, Request\n"
+        "from nlpcli.backends.choice import load\n"
         "from nlpcli.device import Device; from nlpcli.registry import *\n"
         f"for folder in {folders!r}:\n"
         "    model = LocalModel(ModelSpec('x', (), 'transformers', ()), Path(folder))\n"

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpcli import registry
-from nlpcli.backends import kind, recipe
+from nlpcli.backends import recipe
+from nlpcli.backends.choice import kind
 from nlpcli.errors import ModelError
 from nlpcli.notice import notice
 from nlpcli.registry import LocalModel

@@ -13,16 +13,16 @@ from __future__ import annotations
 import json
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import ctranslate2
 
 from nlpcli import registry
-from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Token, prompt, recipe
+from nlpcli.backends import Decoding, Delta, Request, Result, prompt, recipe
 from nlpcli.backends.ct2.storage import computed, stored
-from nlpcli.backends.stopping import Output, alternative, pieces
+from nlpcli.backends.ct2.writing import Writing
+from nlpcli.backends.draft import Draft
 from nlpcli.backends.tokenize import TOKENIZER
 from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
@@ -38,16 +38,6 @@ class _Row(NamedTuple):
 
     ids: list[int]
     limit: int
-
-
-class _Found(NamedTuple):
-    """An output: the ids of its text, the end token that followed (() where none did), its text,
-    and why it ended."""
-
-    ids: list[int]
-    end: tuple[int, ...]
-    text: str
-    finish: str
 
 
 class Decoder:
@@ -75,7 +65,8 @@ class Decoder:
         self._ends: list[int] = made["ends"]
         self._folder, self._dtype, self._device = str(folder), made["dtype"], device
         self._workers = device.threads if device.kind == "cpu" else 1
-        self._generator = self._load(self._workers)
+        self._generator: Any = None
+        self._loaded = 0
         self.window: int = made["window"]
         self.chat = self._prompts.chat
 
@@ -83,7 +74,8 @@ class Decoder:
         return self._prompts.measure(text)
 
     def close(self) -> None:
-        self._generator.unload_model()
+        if self._generator:
+            self._generator.unload_model()
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Result]:
         """Raises UsageError for a search that it lacks, DeviceError where memory does not suffice.
@@ -92,21 +84,16 @@ class Decoder:
         """
         _check(decoding)
         prepared = [self._row(request, decoding.max_tokens) for request in requests]
-        rows = [row for row in prepared if isinstance(row, _Row)]
-        generator = self._generator
+        rows = [row for row in prepared if isinstance(row, _Row) for _ in range(decoding.nbest)]
+        generator = self._ready(self._workers)
         if decoding.temperature and rows:
-            # A worker draws from a state of its own, which it seeds as it starts.
-            ctranslate2.set_random_seed(requests[0].seed % 2**32)
-            generator = self._load(1)
-        found = self._generate(generator, rows, decoding)
-        if decoding.scores or decoding.logprobs is not None:
-            with ThreadPoolExecutor(self._workers) as pool:
-                every = pool.map(lambda row, each: self._told(row, each, decoding), rows, found)
-                told = iter(list(every))
-        else:
-            told = iter([tuple(map(_plain, each)) for each in found])
+            generator = self._seeded(requests[0].seed)
+        drafts = iter(self._generate(generator, rows, decoding))
         return [
-            Result(next(told)) if isinstance(row, _Row) else Result((), row) for row in prepared
+            Result(tuple(next(drafts).hypothesis() for _ in range(decoding.nbest)))
+            if isinstance(row, _Row)
+            else Result((), row)
+            for row in prepared
         ]
 
     def stream(self, request: Request, decoding: Decoding) -> Iterator[Delta]:
@@ -115,23 +102,26 @@ class Decoder:
         row = self._row(request, decoding.max_tokens)
         if isinstance(row, str):
             raise DataError(row, "shorten it, or use a model with a longer window")
-        if decoding.temperature:
-            ctranslate2.set_random_seed(request.seed % 2**32)
-        steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        closed: list[bool] = []
-
-        def told(step: Any) -> bool:
-            if step.batch_id == 0:
-                steps.put((step.token_id, step.is_last))
-            return bool(closed) or step.batch_id > 0
-
         # Alone, a sequence is fastest on all threads together.
-        generator = self._load(1)
-        future = self._start(generator, [row], decoding, told)[0]
+        generator = self._seeded(request.seed) if decoding.temperature else self._ready(1)
+        arrivals: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
+        draft = self._draft(decoding, live=True)
+        writing = Writing([draft], told=arrivals.put)
+        future = self._start(generator, [row], decoding, writing)[0]
+        last = False
         try:
-            yield from self._deltas(future, steps, Output(self._tokenizer, decoding.stop))
+            while not last:
+                try:
+                    piece, last = arrivals.get(timeout=1)
+                except queue.Empty:
+                    if future.done():
+                        _awaited(future, self._device)  # raises what went wrong
+                    continue
+                if piece and not last:
+                    yield Delta(piece)
+            yield Delta(piece + draft.end(), draft.finish)
         finally:
-            closed.append(True)
+            writing.closed = True
             _awaited(future, self._device)
 
     def likelihoods(
@@ -154,6 +144,24 @@ class Decoder:
             for logprobs, ending in zip(self._logprobs(rows), endings * len(requests), strict=True)
         )
         return [[next(sums) for _ in endings] for _ in requests]
+
+    def _draft(self, decoding: Decoding, *, live: bool = False) -> Draft:
+        return Draft(self._tokenizer, self._ends, decoding, live=live)
+
+    def _ready(self, workers: int) -> Any:
+        """The model in memory, once, on `workers` that share the threads."""
+        if self._loaded != workers:
+            self.close()
+            self._generator, self._loaded = self._load(workers), workers
+        return self._generator
+
+    def _seeded(self, seed: int) -> Any:
+        """The model with one worker that draws from `seed` on: it does so from the seed that is
+        set as it starts."""
+        self.close()
+        self._generator, self._loaded = None, 0
+        ctranslate2.set_random_seed(seed % 2**32)
+        return self._ready(1)
 
     def _load(self, workers: int) -> Any:
         try:
@@ -182,47 +190,24 @@ class Decoder:
         # The same for all prompts that can share a batch.
         return _Row(ids, max(self.window - (len(ids) | (_BLOCK - 1)), 1))
 
-    def _generate(
-        self, generator: Any, rows: Sequence[_Row], decoding: Decoding
-    ) -> list[list[_Found]]:
-        """The outputs of each row."""
-        jobs = []
-        left: list[bool] = []
-        found: list[list[_Found]] = [[] for _ in rows]
+    def _generate(self, generator: Any, rows: Sequence[_Row], decoding: Decoding) -> list[Draft]:
+        """The output of each row."""
+        drafts = [self._draft(decoding) for _ in rows]
+        alternatives = decoding.logprobs or 0
+        writings: list[Writing] = []
+        futures = []
         try:
-            for batch in self._batches(rows, decoding.batch_size):
-                watched = self._watching(len(batch), decoding, left)
-                futures = self._start(generator, [rows[i] for i in batch], decoding, watched)
-                jobs.append((batch, futures))
-            for batch, futures in jobs:
-                for index, future in zip(batch, futures, strict=False):
-                    sequences = _awaited(future, self._device).sequences_ids
-                    found[index] = [self._ended(ids, decoding.stop) for ids in sequences]
+            for batch in self._batches(rows, 1 if alternatives else decoding.batch_size):
+                writing = Writing([drafts[index] for index in batch], alternatives)
+                writings.append(writing)
+                futures += self._start(generator, [rows[i] for i in batch], decoding, writing)
+            for future in futures:
+                _awaited(future, self._device)
         except BaseException:
-            left.append(True)
+            for writing in writings:
+                writing.closed = True
             raise
-        return found
-
-    def _watching(
-        self, count: int, decoding: Decoding, left: list[bool]
-    ) -> Callable[[Any], bool] | None:
-        """What is called with each token of a batch, and says whether its row is to stop: at a
-        stop string, and once nobody waits for it any more (`left` is not empty)."""
-        if decoding.nbest > 1:
-            return None
-        if not decoding.stop:
-            return lambda step: bool(left)
-        outputs = [Output(self._tokenizer, decoding.stop) for _ in range(count)]
-
-        def told(step: Any) -> bool:
-            if left or step.batch_id >= count:
-                return True
-            output: Output = outputs[step.batch_id]
-            if step.token_id not in self._ends:
-                output.add(step.token_id)
-            return output.stopped
-
-        return told
+        return drafts
 
     def _batches(self, rows: Sequence[_Row], asked: int) -> list[list[int]]:
         """The indices of `rows` in batches that keep all workers busy, the fullest first."""
@@ -242,7 +227,7 @@ class Decoder:
         return sorted(batches, key=len, reverse=True)
 
     def _start(
-        self, generator: Any, rows: Sequence[_Row], decoding: Decoding, callback: Any
+        self, generator: Any, rows: Sequence[_Row], decoding: Decoding, writing: Writing
     ) -> list[Any]:
         """Begin to generate for rows that may share a batch: their futures, and perhaps one more
         that stands for nothing."""
@@ -257,7 +242,6 @@ class Decoder:
                 "sampling_topk": decoding.top_k,
                 "sampling_topp": decoding.top_p,
                 "sampling_temperature": decoding.temperature,
-                "num_hypotheses": decoding.nbest,
             }
         try:
             futures: list[Any] = generator.generate_batch(
@@ -267,103 +251,21 @@ class Decoder:
                 end_token=self._ends,
                 return_end_token=True,
                 include_prompt_in_result=False,
-                callback=callback,
+                callback=writing,
+                return_scores=decoding.scores or decoding.logprobs is not None,
+                return_logits_vocab=bool(decoding.logprobs),
                 **options,
             )
         except ValueError as error:
             raise UsageError(f"CTranslate2: {error}") from error
         return futures
 
-    def _deltas(
-        self, future: Any, steps: queue.SimpleQueue[Any], output: Output
-    ) -> Iterator[Delta]:
-        while True:
-            try:
-                token, last = steps.get(timeout=1)
-            except queue.Empty:
-                if future.done():
-                    _awaited(future, self._device)  # raises what went wrong
-                continue
-            piece = "" if token in self._ends else output.add(token)
-            if last or output.stopped:
-                ended = token in self._ends or output.stopped
-                piece += output.end()
-                yield Delta(piece, "stop" if ended or output.stopped else "length")
-                return
-            if piece:
-                yield Delta(piece)
-
-    def _ended(self, ids: list[int], stop: tuple[str, ...]) -> _Found:
-        end = tuple(ids[-1:]) if ids and ids[-1] in self._ends else ()
-        ids = ids[: len(ids) - len(end)]
-        if not stop:
-            text = self._tokenizer.decode(ids, skip_special_tokens=True)
-            return _Found(ids, end, text, "stop" if end else "length")
-        output = Output(self._tokenizer, stop)
-        for count, index in enumerate(ids, 1):
-            output.add(index)
-            if output.stopped:
-                return _Found(ids[:count], (), output.text, "stop")
-        output.end()
-        return _Found(ids, end, output.text, "stop" if end or output.stopped else "length")
-
-    def _told(
-        self, row: _Row, found: Sequence[_Found], decoding: Decoding
-    ) -> tuple[Hypothesis, ...]:
-        """The outputs of a row with what was asked of their probabilities."""
-        hypotheses = []
-        for each in found:
-            logprobs, top = self._read_again(row.ids, [*each.ids, *each.end], decoding)
-            tokens = []
-            texts = pieces(self._tokenizer, each.ids) if decoding.logprobs is not None else []
-            left = len(each.text)
-            for place, text in enumerate(texts):
-                if left <= 0 and text:
-                    break
-                others = tuple(
-                    (alternative(self._tokenizer, each.ids[:place], index), logprob)
-                    for index, logprob in (top[place] if top else ())
-                )
-                tokens.append(Token(text, logprobs[place], others))
-                left -= len(text)
-            score = sum(logprobs) / max(len(logprobs), 1) if decoding.scores else None
-            hypotheses.append(_plain(each)._replace(score=score, logprobs=tuple(tokens)))
-        return tuple(hypotheses)
-
-    def _read_again(
-        self, ids: list[int], output: list[int], decoding: Decoding
-    ) -> tuple[list[float], list[list[tuple[int, float]]]]:
-        """The log-probability of each token of `output` behind `ids`, and the likeliest tokens
-        in its place where they were asked for."""
-        if not output:
-            return [], []
-        whole = [*ids, *output]
-        if not decoding.logprobs:
-            return self._logprobs([whole])[0][-len(output) :], []
-        import numpy
-
-        found = self._generator.forward_batch([whole[:-1]], return_log_probs=True)
-        if self._device.kind != "cpu":
-            found = found.to_device(ctranslate2.Device.cpu)
-        every = numpy.asarray(found)[0, -len(output) :]
-        count = min(decoding.logprobs, every.shape[1])
-        best = numpy.argsort(-every, axis=1, kind="stable")[:, :count]
-        top = [
-            [(int(index), float(row[index])) for index in chosen]
-            for row, chosen in zip(every, best, strict=True)
-        ]
-        return [float(row[index]) for row, index in zip(every, output, strict=True)], top
-
     def _logprobs(self, rows: Sequence[list[int]]) -> list[list[float]]:
         """The log-probability of each token but the first. One row a batch: no padding, and
         nothing that depends on the others; a row is enough to keep a thread busy."""
         tokens = [[self._names[index] for index in ids] for ids in rows]
-        found = self._generator.score_batch(tokens, max_batch_size=1, max_input_length=0)
+        found = self._ready(self._workers).score_batch(tokens, max_batch_size=1, max_input_length=0)
         return [list(result.log_probs) for result in found]
-
-
-def _plain(found: _Found) -> Hypothesis:
-    return Hypothesis(found.text, tokens=len(found.ids) + len(found.end), finish=found.finish)
 
 
 def _check(decoding: Decoding) -> None:

@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nlpcli.backends import Request, encoding, kind, recipe, tokenize
+from nlpcli.backends import Request, encoding, recipe, tokenize
+from nlpcli.backends.choice import kind
 from nlpcli.backends.ct2 import int8, loader
 from nlpcli.device import Device
 from nlpcli.registry import LocalModel, read_json

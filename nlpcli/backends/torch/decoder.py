@@ -15,10 +15,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 
-from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Token, prompt
+from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, prompt
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.ct2.make_decoder import window
-from nlpcli.backends.stopping import Output, alternative, pieces
+from nlpcli.backends.draft import Alternatives, Draft
 from nlpcli.batching import by_length
 from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
@@ -109,8 +109,8 @@ class Decoder:
         for batch in by_length(lengths, batch_size=decoding.batch_size, budget=budget):
             writing = _Writing(self, [rows[index] for index in batch], decoding)
             self._generate(writing)
-            for index, hypothesis in zip(batch, writing.hypotheses(), strict=True):
-                made[index] = hypothesis
+            for index, draft in zip(batch, writing.drafts, strict=True):
+                made[index] = draft.hypothesis()
         for index, row in enumerate(rows):
             hypotheses[row.place].append(made[index])
         return [
@@ -145,8 +145,8 @@ class Decoder:
         finally:
             writing.closed = True
             thread.join()
-        rest = writing.outputs[0].end()
-        yield Delta(rest, writing.finish(0))
+        draft = writing.drafts[0]
+        yield Delta(draft.end(), draft.finish)
 
     def likelihoods(
         self, requests: Sequence[Request], continuations: Sequence[str]
@@ -245,16 +245,10 @@ class _Writing:
         told: Callable[[str], object] | None = None,
     ) -> None:
         self.rows, self.closed = rows, False
-        self.outputs = [Output(model._tokenizer, decoding.stop) for _ in rows]
-        self._tokenizer, self._ends, self._decoding, self._told = (
-            model._tokenizer,
-            model._ends,
-            decoding,
-            told,
-        )
-        self._ids: list[list[int]] = [[] for _ in rows]
-        self._logprobs: list[list[float]] = [[] for _ in rows]
-        self._top: list[list[list[tuple[int, float]]]] = [[] for _ in rows]
+        self.drafts = [
+            Draft(model._tokenizer, model._ends, decoding, live=told is not None) for _ in rows
+        ]
+        self._decoding, self._told = decoding, told
         self._done = [False] * len(rows)
         self._draws = [torch.Generator().manual_seed(row.seed % 2**63) for row in rows]
         self._reads = decoding.scores or decoding.logprobs is not None
@@ -263,38 +257,24 @@ class _Writing:
         """Pick each row's next token from its `logits` (rows, vocabulary), note it, and leave
         `generate` no other choice."""
         chosen = self._sampled(logits) if self._decoding.temperature else logits.argmax(-1)
-        if self._reads:
-            self._note(logits, chosen)
-        for index, token in enumerate(chosen.tolist()):
+        ids = chosen.tolist()
+        read = self._read(logits, chosen) if self._reads else [(None, ())] * len(ids)
+        for index, token in enumerate(ids):
             if not self._done[index]:
-                self._write(index, token)
+                self._write(index, token, *read[index])
         only = torch.full_like(logits, -torch.inf)
         return only.scatter(1, chosen[:, None], 0.0)
 
     def stop(self, ids: Any, _: Any, **__: Any) -> Any:
         return torch.tensor([done or self.closed for done in self._done], device=ids.device)
 
-    def finish(self, index: int) -> str:
-        ended = self._ids[index] and self._ids[index][-1] in self._ends
-        return "stop" if ended or self.outputs[index].stopped else "length"
-
-    def hypotheses(self) -> Iterator[Hypothesis]:
-        for index, output in enumerate(self.outputs):
-            output.end()
-            ids, logprobs = self._ids[index], self._logprobs[index]
-            score = sum(logprobs) / max(len(logprobs), 1) if self._decoding.scores else None
-            tokens = self._tokens(index) if self._decoding.logprobs is not None else ()
-            yield Hypothesis(output.text, score, len(ids), self.finish(index), tokens)
-
-    def _write(self, index: int, token: int) -> None:
-        self._ids[index].append(token)
-        ended = token in self._ends
-        output = self.outputs[index]
-        piece = "" if ended else output.add(token)
+    def _write(self, index: int, token: int, logprob: float | None, top: Alternatives) -> None:
+        draft = self.drafts[index]
+        piece = draft.add(token, logprob, top)
         if self._told:
             self._told(piece)
-        full = len(self._ids[index]) >= self.rows[index].limit
-        self._done[index] = ended or full or output.stopped
+        full = len(draft) >= self.rows[index].limit
+        self._done[index] = draft.ended or draft.stopped or full
 
     def _sampled(self, logits: Any) -> Any:
         decoding = self._decoding
@@ -313,32 +293,16 @@ class _Writing:
         ]
         return order.gather(1, torch.stack(picks))[:, 0].to(logits.device)
 
-    def _note(self, logits: Any, chosen: Any) -> None:
+    def _read(self, logits: Any, chosen: Any) -> list[tuple[float, Alternatives]]:
+        """For each row the log-probability of the token chosen, and the likeliest tokens."""
         every = logits.float().log_softmax(-1)
         own = every.gather(1, chosen[:, None])[:, 0].tolist()
-        count = self._decoding.logprobs or 0
-        best = every.topk(min(count, every.shape[1]), -1)
-        for index, value in enumerate(own):
-            if not self._done[index]:
-                self._logprobs[index].append(value)
-                pairs = zip(best.indices[index].tolist(), best.values[index].tolist(), strict=True)
-                self._top[index].append(list(pairs))
-
-    def _tokens(self, index: int) -> tuple[Token, ...]:
-        """The tokens of the text, with what was noted of them."""
-        ids = [token for token in self._ids[index] if token not in self._ends]
-        left = len(self.outputs[index].text)
-        tokens = []
-        for place, text in enumerate(pieces(self._tokenizer, ids)):
-            if left <= 0 and text:
-                break
-            others = tuple(
-                (alternative(self._tokenizer, ids[:place], token), logprob)
-                for token, logprob in self._top[index][place]
-            )
-            tokens.append(Token(text, self._logprobs[index][place], others))
-            left -= len(text)
-        return tuple(tokens)
+        best = every.topk(min(self._decoding.logprobs or 0, every.shape[1]), -1)
+        tops = [
+            list(zip(ids, values, strict=True))
+            for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+        return list(zip(own, tops, strict=True))
 
 
 def _check(decoding: Decoding) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from nlpcli.backends import Attention, Request, encoding, kind
+from nlpcli.backends import Attention, Request, encoding
+from nlpcli.backends.choice import kind
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.batching import by_equal_length, by_length
 from nlpcli.device import Device
