@@ -26,6 +26,7 @@ MODEL = "smollm2-135m-instruct"
 GENERATION = "Generation"
 CONSTRAINTS = "Form of the output"
 _SAMPLED = 0.8
+_WINDOW = 256  # records
 
 
 @app.command()
@@ -195,7 +196,9 @@ def generate(
         _needs(decoding),
         why=(f"seed {chosen}",) if sampled else (),
         work="stream" if streams else "sample" if sampled else "batch",
-        window=128,
+        # Small windows would make small batches, of which a token costs several times as much.
+        window=_WINDOW,
+        first=_WINDOW,
         kinds=("decoder",),
         verb="generate",
     )

@@ -12,7 +12,7 @@ import typer
 
 from nlpcli import device, notice, registry, store
 from nlpcli.backends import choice
-from nlpcli.batching import windows
+from nlpcli.batching import FIRST_WINDOW, windows
 from nlpcli.cli import tell
 from nlpcli.cli.options import Shared
 from nlpcli.cli.progress import Progress
@@ -30,9 +30,10 @@ class Plan(NamedTuple):
     """What to run: a task and its models, a backend for each. `notes` are told to the user, `why`
     only under --verbose. `needs` maps the features (choice.FEATURES) that the last model's
     backend must have to the options that ask for them; `work` (choice.PREFERENCES) says what
-    the backend should be good at; `window` is the most records answered at once. `kinds` are those
-    of choice.KINDS that the models may be (empty: any), `verb` what another kind cannot do.
-    `dtype` is the number format where the user names none."""
+    the backend should be good at; `window` is the most records answered at once, `first` how many
+    of a long input are answered first. `kinds` are those of choice.KINDS that the models may be
+    (empty: any), `verb` what another kind cannot do. `dtype` is the number format where the user
+    names none."""
 
     task: Task
     models: tuple[ModelSpec, ...]
@@ -41,6 +42,7 @@ class Plan(NamedTuple):
     why: tuple[str, ...] = ()
     work: str = "batch"
     window: int = 512
+    first: int = FIRST_WINDOW
     kinds: tuple[str, ...] = ()
     verb: str = ""
     dtype: str = "auto"
@@ -79,7 +81,9 @@ def infer(
             else Writer(output, format, given.field, fields, whole=whole)
         )
         summary = run(
-            windows(chain([first], chunks), limit=min(runner.window, made.window)),
+            windows(
+                chain([first], chunks), limit=min(runner.window, made.window), first=made.first
+            ),
             runner,
             writer,
             fields=made.task.fields,

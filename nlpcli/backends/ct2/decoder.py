@@ -30,7 +30,7 @@ from nlpcli.registry import LocalModel
 
 _POLL_SECONDS = 0.005
 _BLOCK = 16  # tokens
-_CPU_ROWS, _CUDA_ROWS = 64, 256  # the greatest batches
+_CPU_ROWS, _CUDA_ROWS = 48, 256  # the greatest batches
 
 
 class _Row(NamedTuple):
@@ -211,8 +211,7 @@ class Decoder:
 
     def _batches(self, rows: Sequence[_Row], asked: int) -> list[list[int]]:
         """The indices of `rows` in batches that keep all workers busy, the fullest first."""
-        most = _CPU_ROWS if self._device.kind == "cpu" else _CUDA_ROWS
-        size = asked or min(most, -(-len(rows) // self._workers))
+        most = asked or (_CPU_ROWS if self._device.kind == "cpu" else _CUDA_ROWS)
         groups: dict[tuple[int, int], list[int]] = {}
         for index in sorted(range(len(rows)), key=lambda index: len(rows[index].ids)):
             ids, limit = rows[index]
@@ -220,11 +219,12 @@ class Decoder:
             block = len(ids) // _BLOCK if len(ids) > 1 else -1
             groups.setdefault((block, limit), []).append(index)
         batches = [
-            group[start : start + size]
-            for group in groups.values()
-            for start in range(0, len(group), size)
+            batch for group in groups.values() for batch in _even(group, -(-len(group) // most))
         ]
-        return sorted(batches, key=len, reverse=True)
+        batches.sort(key=len, reverse=True)
+        if batches and (idle := -len(batches) % self._workers):
+            batches += _even(batches.pop(), idle + 1)
+        return batches
 
     def _start(
         self, generator: Any, rows: Sequence[_Row], decoding: Decoding, writing: Writing
@@ -266,6 +266,12 @@ class Decoder:
         tokens = [[self._names[index] for index in ids] for ids in rows]
         found = self._ready(self._workers).score_batch(tokens, max_batch_size=1, max_input_length=0)
         return [list(result.log_probs) for result in found]
+
+
+def _even(group: list[int], count: int) -> list[list[int]]:
+    """`group` in `count` parts of about the same size, as far as it goes."""
+    size = -(-len(group) // count)
+    return [group[start : start + size] for start in range(0, len(group), size)]
 
 
 def _check(decoding: Decoding) -> None:
