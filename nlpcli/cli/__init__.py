@@ -27,6 +27,8 @@ COMMANDS = {
     "devices": "Show the processors and GPUs, and what each computes in.",
 }
 
+_NUMBERS = {"float range": "number", "int range": "whole number", "int": "whole number"}
+
 
 class Commands(TyperGroup):
     """The subcommands of COMMANDS, imported when asked for."""
@@ -66,6 +68,8 @@ def prepare(command: Any) -> None:
             parameter.show_envvar = False
         if parameter.type.name == "float range":
             parameter.type.convert = partial(_finite, parameter.type.convert)
+        # "x is not a valid number", as errors say it.
+        parameter.type.name = _NUMBERS.get(parameter.type.name, parameter.type.name)
     for subcommand in getattr(command, "commands", {}).values():
         prepare(subcommand)
 

@@ -125,7 +125,7 @@ def classify(
     A line is a record and gets a label and its score; a blank line stays blank. With --labels any
     labels will do; -m names a model with labels of its own, or another way to choose.
     """
-    from nlpcli.cli.explain import drawing, explained
+    from nlpcli.cli.explain import drawing, explained, picture
     from nlpcli.cli.inference import Plan, infer
 
     wanted = _labels(labels, labels_file, multi_label)
@@ -133,16 +133,21 @@ def classify(
         raise UsageError(
             "no labels to choose from", "name them: --labels a,b,c; or -m a model that has its own"
         )
-    choice = Choice(given.output_field or "label", top_k or 0, threshold, multi_label)
-    if choice.field == "score":
-        raise UsageError(f"--output-field {choice.field}: that field is taken", "name another")
+    form = Choice(given.output_field or "label", top_k or 0, threshold, multi_label)
+    if form.field == "score":
+        raise UsageError(f"--output-field {form.field}: that field is taken", "name another")
     if (layer or head) and not explain:
         raise UsageError(f"--{'layer' if layer else 'head'} goes with --explain", "add --explain")
+    if (ending := picture(given)) and not (explain and ending == ".svg"):
+        raise UsageError(
+            f"{given.output}: --explain draws SVG pictures, classify no others",
+            "add --explain and name a file in .svg; or say what to write there: -f text",
+        )
     size = 0 if given.batch_size == "auto" else int(given.batch_size)
 
     def plan(texts: list[str]) -> Plan:
         way = _way(given, wanted, multi_label, bool(texts))
-        chosen = choice._replace(multi_label=way.independent)
+        chosen = form._replace(multi_label=way.independent)
         task = Classify(way.scorer, chosen, size)
         made = Plan(
             task,

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 from nlpcli.cli.options import utf8
-from nlpcli.errors import DataError, UsageError
+from nlpcli.errors import UsageError
 
+_SCHEMA = 'a JSON Schema is an object, such as {"type": "array"}'
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 
@@ -18,7 +19,7 @@ def unescaped(text: str) -> str:
 
 
 def schema(given: str) -> str:
-    """The JSON Schema that `given` is or names. Raises DataError where it is none."""
+    """The JSON Schema that `given` is or names. Raises UsageError where it is none."""
     inline = given.lstrip().startswith("{")
     name, text = ("--schema", given) if inline else (given, _read("--schema", given))
     try:
@@ -26,21 +27,22 @@ def schema(given: str) -> str:
         json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         where = f"{name}:{error.lineno}:{error.colno}"
-        raise DataError(f"{where}: not valid JSON: {error.msg.removesuffix(' at')}") from error
+        message = f"{where}: not valid JSON: {error.msg.removesuffix(' at')}"
+        raise UsageError(message, _SCHEMA) from error
     except RecursionError as error:
-        raise DataError(f"{name}: not valid JSON: nested too deep") from error
+        raise UsageError(f"{name}: not valid JSON: nested too deep", _SCHEMA) from error
     except UnicodeEncodeError as error:
-        raise DataError(f"{name}: a string in it is not valid Unicode") from error
+        raise UsageError(f"{name}: a string in it is not valid Unicode", _SCHEMA) from error
     if not isinstance(value, dict):
-        raise DataError(f"{name}: not a JSON Schema", 'one is an object, such as {"type": "array"}')
+        raise UsageError(f"{name}: not a JSON Schema", _SCHEMA)
     return text
 
 
 def grammar(path: str) -> str:
-    """The GBNF grammar in the file `path`. Raises DataError where it cannot be one."""
+    """The GBNF grammar in the file `path`. Raises UsageError where it cannot be one."""
     text = _read("--grammar", path)
     if not re.search(r"^\s*root\s*::=", text, re.MULTILINE):
-        raise DataError(f"{path}: not a grammar in GBNF", 'it has no rule "root ::= …"')
+        raise UsageError(f"{path}: not a grammar in GBNF", 'it has no rule "root ::= …"')
     return text
 
 
@@ -54,4 +56,5 @@ def _read(option: str, path: str) -> str:
     except ValueError as error:
         if not isinstance(error, UnicodeDecodeError):
             raise UsageError(f"{option}: no file has such a name") from error
-        raise DataError(f"{path}: not valid UTF-8: byte {error.start + 1}") from error
+        message = f"{path}: not valid UTF-8: byte {error.start + 1}"
+        raise UsageError(message, "convert it: iconv -f ENCODING -t UTF-8") from error

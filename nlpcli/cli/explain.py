@@ -13,6 +13,8 @@ from nlpcli.tasks.classify import Classify
 from nlpcli.tasks.explain import Explain
 from nlpcli.writing import Output
 
+_PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf")
+
 
 def explained(made: Plan, task: Classify, given: Shared, layer: int, head: int) -> Plan:
     """The plan with the explanations of `task`, with attention where the model can show it.
@@ -46,12 +48,18 @@ def _alone(made: Plan, why: str) -> Plan:
     return made._replace(notes=(*made.notes, note))
 
 
-def drawing(given: Shared) -> tuple[Shared, Callable[[Output], Any]]:
-    """The options, and what draws text output: a page for -o FILE.svg, else for the terminal."""
+def picture(given: Shared) -> str:
+    """The ending of the output's name where it is that of a picture, and no format is named."""
     name = (given.output or "").lower()
     for ending in COMPRESSED:
         name = name.removesuffix(ending)
-    if name.endswith(".svg") and given.output_format == "auto":
+    ending = name[name.rfind(".") :]
+    return ending if ending in _PICTURES and given.output_format == "auto" else ""
+
+
+def drawing(given: Shared) -> tuple[Shared, Callable[[Output], Any]]:
+    """The options, and what draws text output: a page for -o FILE.svg, else for the terminal."""
+    if picture(given):
         from nlpcli.cli.svg import Page
 
         return given._replace(output_format="text"), Page

@@ -254,6 +254,7 @@ def _needs(decoding: Decoding) -> dict[str, str]:
 def _stream(given: Shared, plan: "Plan", task: "Generate") -> None:
     """Answer the one prompt, each piece as it comes."""
     from nlpcli.cli.inference import prepare, read
+    from nlpcli.runners.stream import cure
     from nlpcli.writing import Output
 
     records, _ = read(given, (), whole=True)
@@ -268,7 +269,7 @@ def _stream(given: Shared, plan: "Plan", task: "Generate") -> None:
         except DataError as error:
             message = f"{record.where}: {error.message}"
             if given.on_error == "fail":
-                raise DataError(message, error.hint) from error
+                raise DataError(message, error.hint or cure(error.message)) from error
             output.write(b"\n" if given.on_error == "null" else b"")
             tell(message, error.hint)
             raise typer.Exit(ExitCode.FAILED) from error

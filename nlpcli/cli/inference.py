@@ -129,7 +129,7 @@ def check(given: Shared) -> None:
         raise UsageError("--text and input files do not go together", "leave one of them out")
     if given.batch_size != "auto" and not (given.batch_size.isdecimal() and int(given.batch_size)):
         raise UsageError(
-            f"--batch-size {given.batch_size}: not a number", "give auto, or 1 or more"
+            f"--batch-size {given.batch_size}: no such size", "give auto, or a number from 1 on"
         )
     device.check(given.device)
 
@@ -235,4 +235,6 @@ def _explain(made: Plan, job: Job) -> None:
     for leg in job.legs:
         tell(f"model {leg.model.spec.name}, backend {leg.backend}")
     threads = f", {job.device.threads} threads" if job.device.kind == "cpu" else ""
-    tell(f"device {job.device} in {job.device.dtype}{threads}: {job.device.why}")
+    own = all(choice.BACKENDS[leg.backend].dtypes for leg in job.legs)
+    form = f" in {job.device.dtype}" if own else ""
+    tell(f"device {job.device}{form}{threads}: {job.device.why}")

@@ -122,6 +122,7 @@ def _stream(given: Shared, plan: "Plan", task: "Extract | Abstract", paths: list
     from nlpcli.cli.inference import prepare
     from nlpcli.cli.progress import Progress
     from nlpcli.records import check
+    from nlpcli.runners.stream import cure
     from nlpcli.writing import Output
 
     check(paths)
@@ -145,8 +146,7 @@ def _stream(given: Shared, plan: "Plan", task: "Extract | Abstract", paths: list
             except DataError as error:
                 message = f"{name}: {error.message}"
                 if given.on_error == "fail":
-                    hint = error.hint or "leave bad texts out: --on-error skip, or null"
-                    raise DataError(message, hint) from error
+                    raise DataError(message, error.hint or cure(error.message)) from error
                 failed += 1
                 if not given.quiet:
                     bar.tell(message)

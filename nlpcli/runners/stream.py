@@ -59,7 +59,7 @@ def run(
             message = f"{record.where}: {error}"
             if on_error == "fail":
                 writer.flush()
-                raise DataError(message, _cure(record))
+                raise DataError(message, cure(error))
             report(message)
             summary.failed += 1
             if on_error == "null":
@@ -70,8 +70,9 @@ def run(
     return summary
 
 
-def _cure(record: Record) -> str:
+def cure(error: str) -> str:
+    """What to do about a record that failed with `error`."""
     leave = "leave bad records out: --on-error skip, or null"
-    if record.error.startswith("not valid UTF-8"):
+    if error.startswith("not valid UTF-8"):
         return f"convert the input: iconv -f ENCODING -t UTF-8; or {leave}"
     return leave

@@ -88,7 +88,7 @@ def checked(labels: Iterable[Label], where: str) -> tuple[Label, ...]:
 
 def _of_json(path: str, text: str) -> list[Label]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid JSON: {error}", _FORMS) from None
     pairs = value.items() if isinstance(value, dict) else [(name, "") for name in value or ()]
@@ -97,3 +97,11 @@ def _of_json(path: str, text: str) -> list[Label]:
     ):
         raise UsageError(f"{path}: no labels as JSON has them", _FORMS)
     return [Label(name.strip(), told.strip()) for name, told in pairs]
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of `pairs`, in which no key may come twice. Raises ValueError."""
+    for place, (name, _) in enumerate(pairs):
+        if any(name == other for other, _ in pairs[:place]):
+            raise ValueError(f"the key {json.dumps(name)} is there twice")
+    return dict(pairs)

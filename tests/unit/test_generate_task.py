@@ -249,19 +249,19 @@ def test_options_that_cannot_be_are_refused_in_two_lines() -> None:
 def test_schemas_and_grammars_are_looked_at_before_a_model_is(tmp_path: Path) -> None:
     file = tmp_path / "s"
     file.write_text('{"type":\n  oops}')
-    with pytest.raises(DataError, match="s:2:3: not valid JSON"):
+    with pytest.raises(UsageError, match="s:2:3: not valid JSON"):
         schema(str(file))
     file.write_text("[1]")
-    with pytest.raises(DataError, match="not a JSON Schema"):
+    with pytest.raises(UsageError, match="not a JSON Schema"):
         schema(str(file))
     for half in (r"\ud800", "\udcff"):
-        with pytest.raises(DataError, match="not valid Unicode"):
+        with pytest.raises(UsageError, match="not valid Unicode"):
             schema(f'{{"enum": ["{half}"]}}')
     assert schema('{"type": "object"}') == '{"type": "object"}'
-    with pytest.raises(DataError, match="not a grammar"):
+    with pytest.raises(UsageError, match="not a grammar"):
         grammar(str(file))
     file.write_bytes(b"\xff")
-    with pytest.raises(DataError, match="UTF-8"):
+    with pytest.raises(UsageError, match="UTF-8"):
         grammar(str(file))
     with pytest.raises(UsageError, match="No such file"):
         schema("nowhere.json")

@@ -131,7 +131,9 @@ class Server:
         body = {"prompt": "", "max_tokens": 1, **constraint}
         answer, said = _heard(lambda: self._native.handle_completions(body))
         if "llg error" in said or "error" in answer:
-            raise UsageError(f"the {what} cannot be used: {_reason(said)}")
+            raise UsageError(
+                f"the {what} cannot be used: {_reason(said)}", f"change the {what}, or leave it out"
+            )
 
 
 def _params(file: Path, adapter: Path | None, shape: Shape, threads: int) -> Any:
