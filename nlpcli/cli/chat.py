@@ -9,8 +9,9 @@ import typer
 
 from nlpcli import settings as folders
 from nlpcli.cli import tell
-from nlpcli.cli.generate import GENERATION, MODEL
+from nlpcli.cli.generate import MODEL
 from nlpcli.cli.options import Shared, option, taking, utf8
+from nlpcli.cli.sampling import GENERATION, Seed, Stop, System, TopK, TopP
 from nlpcli.errors import DataError, ExitCode, NlpcliError
 
 if TYPE_CHECKING:
@@ -27,16 +28,7 @@ _HISTORY = 1000  # lines kept
 @taking("model", "device", "backend", "dtype", "offline", "threads", "quiet", "verbose")
 def chat(
     given: Shared,
-    system: Annotated[
-        str,
-        option(
-            "--system",
-            metavar="TEXT",
-            help="A system message at the beginning.",
-            panel=GENERATION,
-            show_default=False,
-        ),
-    ] = "",
+    system: System = "",
     load: Annotated[
         str | None,
         option(
@@ -59,29 +51,8 @@ def chat(
             show_default=False,
         ),
     ] = None,
-    top_p: Annotated[
-        float | None,
-        option(
-            "--top-p",
-            metavar="P",
-            help="Sample from the likeliest tokens that make up P of the probability. [default: 1]",
-            panel=GENERATION,
-            min=0.0,
-            max=1.0,
-            show_default=False,
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        option(
-            "--top-k",
-            metavar="K",
-            help="Sample from the K likeliest tokens; 0: all. [default: 0]",
-            panel=GENERATION,
-            min=0,
-            show_default=False,
-        ),
-    ] = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
     max_tokens: Annotated[
         int | None,
         option(
@@ -93,28 +64,8 @@ def chat(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[
-        int | None,
-        option(
-            "--seed",
-            metavar="N",
-            help="The same N and the same dialogue sample the same; random by default.",
-            panel=GENERATION,
-            min=0,
-            show_default=False,
-        ),
-    ] = None,
-    stop: Annotated[
-        list[str] | None,
-        option(
-            "--stop",
-            metavar="TEXT",
-            help=r"End an answer before TEXT (\n and \t are understood); may be given several "
-            "times.",
-            panel=GENERATION,
-            show_default=False,
-        ),
-    ] = None,
+    seed: Seed = None,
+    stop: Stop = None,
 ) -> None:
     r"""Talk with a language model.
 

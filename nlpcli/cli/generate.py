@@ -11,6 +11,7 @@ from nlpcli import registry
 from nlpcli.backends import Decoding
 from nlpcli.cli import tell
 from nlpcli.cli.options import Shared, option, shared, utf8
+from nlpcli.cli.sampling import GENERATION, Seed, Stop, System, TopK, TopP
 from nlpcli.errors import DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 MODEL = "smollm2-135m-instruct"
-GENERATION = "Generation"
 CONSTRAINTS = "Form of the output"
 _SAMPLED = 0.8
 _WINDOW = 256  # records
@@ -34,16 +34,7 @@ _WINDOW = 256  # records
 def generate(
     given: Shared,
     context: typer.Context,
-    system: Annotated[
-        str,
-        option(
-            "--system",
-            metavar="TEXT",
-            help="A system message before each prompt.",
-            panel=GENERATION,
-            show_default=False,
-        ),
-    ] = "",
+    system: System = "",
     max_tokens: Annotated[
         int,
         option("--max-tokens", metavar="N", help="End after N tokens.", panel=GENERATION, min=1),
@@ -60,48 +51,10 @@ def generate(
             show_default=False,
         ),
     ] = None,
-    top_p: Annotated[
-        float,
-        option(
-            "--top-p",
-            metavar="P",
-            help="Sample from the likeliest tokens that make up P of the probability.",
-            panel=GENERATION,
-            min=0.0,
-            max=1.0,
-        ),
-    ] = 1.0,
-    top_k: Annotated[
-        int,
-        option(
-            "--top-k",
-            metavar="K",
-            help="Sample from the K likeliest tokens; 0: all.",
-            panel=GENERATION,
-            min=0,
-        ),
-    ] = 0,
-    seed: Annotated[
-        int | None,
-        option(
-            "--seed",
-            metavar="N",
-            help="The same N samples the same; random by default, and -v tells it.",
-            panel=GENERATION,
-            min=0,
-            show_default=False,
-        ),
-    ] = None,
-    stop: Annotated[
-        list[str] | None,
-        option(
-            "--stop",
-            metavar="TEXT",
-            help=r"End before TEXT (\n and \t are understood); may be given several times.",
-            panel=GENERATION,
-            show_default=False,
-        ),
-    ] = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    seed: Seed = None,
+    stop: Stop = None,
     num: Annotated[
         int, option("--num", metavar="N", help="Answers to each prompt.", panel=GENERATION, min=1)
     ] = 1,
@@ -210,9 +163,15 @@ def generate(
 
 
 def _decoding(
-    given: Shared, max_tokens: int, temperature: float | None, top_p: float, top_k: int, num: int
+    given: Shared,
+    max_tokens: int,
+    temperature: float | None,
+    top_p: float | None,
+    top_k: int | None,
+    num: int,
 ) -> Decoding:
     """How to search; sampling is what --num, --top-p and --top-k ask for."""
+    top_p, top_k = 1.0 if top_p is None else top_p, top_k or 0
     sampled = num > 1 or top_p < 1 or top_k > 0
     if temperature is None:
         temperature = _SAMPLED if sampled else 0.0
