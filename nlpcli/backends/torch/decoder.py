@@ -19,6 +19,7 @@ from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, prompt
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.ct2.make_decoder import window
 from nlpcli.backends.draft import Alternatives, Draft
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
 from nlpcli.batching import by_length
 from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
@@ -50,24 +51,12 @@ class Decoder:
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
         torch.set_num_threads(device.threads)
-        options = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            with quiet():
-                tokenizer = AutoTokenizer.from_pretrained(model.folder, **options)
-                self._model = AutoModelForCausalLM.from_pretrained(
-                    model.folder,
-                    dtype=getattr(torch, device.dtype),
-                    use_safetensors=True,
-                    **options,
-                )
+        with loading(model.spec.name, device):
+            tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)
+            self._model = AutoModelForCausalLM.from_pretrained(
+                model.folder, dtype=getattr(torch, device.dtype), **WEIGHTS
+            )
             self._model.eval().to(self._device)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"{device}: not enough memory for {model.spec.name}", "use a smaller model"
-            ) from error
-        except (ValueError, OSError, ImportError, KeyError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(f"{model.spec.name} cannot be loaded: {reason}") from error
         if not hasattr(tokenizer, "backend_tokenizer"):
             raise ModelError(
                 f"{model.spec.name}: its tokenizer has no tokenizer.json",

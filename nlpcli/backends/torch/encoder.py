@@ -17,6 +17,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from nlpcli.backends import Attention, Request, encoding
 from nlpcli.backends.choice import kind
 from nlpcli.backends.ct2.convert import quiet
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
 from nlpcli.batching import by_equal_length, by_length
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
@@ -35,9 +36,7 @@ class Encoder:
         self._budget = _BATCH_TOKENS[device.kind]
         self._model = self._load(getattr(torch, device.dtype))
         with quiet():
-            self._tokenizer = AutoTokenizer.from_pretrained(
-                model.folder, local_files_only=True, trust_remote_code=False
-            )
+            self._tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)
         self._pad = self._tokenizer.pad_token_id
         self._pads = device.kind != "cpu" and self._pad is not None
         if self._model.config.pad_token_id is None:
@@ -101,30 +100,18 @@ class Encoder:
         auto = AutoModel
         if kind(self._local) == "classifier":
             auto = AutoModelForSequenceClassification
-        try:
-            with quiet():
-                model, told = auto.from_pretrained(
-                    self._local.folder,
-                    dtype=dtype,
-                    attn_implementation=attention,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                )
+        with loading(self._local.spec.name, self._device):
+            model, told = auto.from_pretrained(
+                self._local.folder,
+                dtype=dtype,
+                attn_implementation=attention,
+                output_loading_info=True,
+                **WEIGHTS,
+            )
             head = [name for name in told["missing_keys"] if auto is not AutoModel]
             if head:
                 raise LookupError(f"its weights lack {min(head)}")
             return model.eval().to(self._device)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"{self._device}: not enough memory for {self._local.spec.name}",
-                "use a smaller model",
-            ) from error
-        except (ValueError, OSError, ImportError, LookupError) as error:
-            said = str(error.args[0] if error.args else error).strip()
-            reason = (said or type(error).__name__).splitlines()[0]
-            raise ModelError(f"{self._local.spec.name} cannot be loaded: {reason}") from error
 
     def _encode(self, requests: Sequence[Request]) -> list[dict[str, list[int]]]:
         """What the model takes for each request, by the names of its parameters."""

@@ -18,9 +18,10 @@ from transformers.generation import logits_process
 from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
 from nlpcli.backends.ct2.convert import check_kind, quiet
 from nlpcli.backends.ct2.loader import token_names
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
 from nlpcli.batching import by_length
 from nlpcli.device import Device
-from nlpcli.errors import DeviceError, ModelError
+from nlpcli.errors import DeviceError
 from nlpcli.registry import LocalModel
 
 # Padded source tokens of a batch; beams multiply what the decoder holds.
@@ -34,26 +35,16 @@ class Torch:
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
         torch.set_num_threads(device.threads)
-        options = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            with quiet():
-                check_kind(model)
-                tokenizer = AutoTokenizer.from_pretrained(model.folder, **options)
-                self._model = AutoModelForSeq2SeqLM.from_pretrained(
-                    model.folder,
-                    dtype=getattr(torch, device.dtype),
-                    attn_implementation="sdpa",
-                    use_safetensors=True,
-                    **options,
-                )
+        with loading(model.spec.name, device):
+            check_kind(model)
+            tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)
+            self._model = AutoModelForSeq2SeqLM.from_pretrained(
+                model.folder,
+                dtype=getattr(torch, device.dtype),
+                attn_implementation="sdpa",
+                **WEIGHTS,
+            )
             self._model.eval().to(self._device)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"{device}: not enough memory for {model.spec.name}", "use a smaller model"
-            ) from error
-        except (ValueError, OSError, ImportError, KeyError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(f"{model.spec.name} cannot be loaded: {reason}") from error
         names = token_names(tokenizer, self._model.config.vocab_size)
         self._recipe = recipe.of_model(self._model, tokenizer, names)
         self._tokenization = tokenize.of_tokenizer(tokenizer, self._recipe, names)
