@@ -74,6 +74,7 @@ def chat(
     smollm2-135m-instruct; -m takes any other.
     """
     from nlpcli.cli import chat_commands
+    from nlpcli.cli.constraints import unescaped
     from nlpcli.cli.conversation import Conversation, Settings
     from nlpcli.cli.inference import check
     from nlpcli.cli.screen import Screen
@@ -85,7 +86,7 @@ def chat(
         "top_k": top_k,
         "max_tokens": max_tokens,
         "seed": seed,
-        "stop": stop or None,
+        "stop": [unescaped(each) for each in stop or ()] or None,
     }
     system = utf8("--system", system)
     with closing(Conversation(given, Settings())) as talk:

@@ -56,7 +56,7 @@ def _system(argument: str, talk: Conversation, screen: Screen) -> None:
         talk.system("" if argument == "none" else argument)
         return
     first = talk.turns[0] if talk.turns else None
-    screen.note(first.content if first and first.role == "system" else "no system message")
+    screen.show(first.content if first and first.role == "system" else "no system message")
 
 
 def _reset(argument: str, talk: Conversation, screen: Screen) -> None:
@@ -82,7 +82,7 @@ def _model(argument: str, talk: Conversation, screen: Screen) -> None:
         talk.use(argument)
         screen.note(f"{talk.model} on {talk.backend}")
     else:
-        screen.note(f"{talk.model} on {talk.backend}, a window of {talk.window:,} tokens")
+        screen.show(f"{talk.model} on {talk.backend}, a window of {talk.window:,} tokens")
 
 
 def _set(argument: str, talk: Conversation, screen: Screen) -> None:
@@ -94,7 +94,7 @@ def _set(argument: str, talk: Conversation, screen: Screen) -> None:
     width = max(map(len, Settings._fields))
     for field, setting in talk.settings._asdict().items():
         if not name or field == name.replace("-", "_"):
-            screen.note(f"{_typed(field):{width}}  {_shown(setting)}")
+            screen.show(f"{_typed(field):{width}}  {_shown(setting)}")
 
 
 def _help(argument: str, talk: Conversation, screen: Screen) -> None:
@@ -102,7 +102,7 @@ def _help(argument: str, talk: Conversation, screen: Screen) -> None:
     width = max(len(left) for left, _ in rows)
     lines = [f"{left:{width}}  {text}" for left, text in rows]
     lines.append("A line that ends with a backslash goes on in the next. Ctrl-C stops an answer.")
-    screen.note("\n".join(lines))
+    screen.show("\n".join(lines))
 
 
 def _quit(argument: str, talk: Conversation, screen: Screen) -> None:

@@ -126,10 +126,11 @@ def classify(
     labels will do; -m names a model with labels of its own, or another way to choose.
     """
     from nlpcli.cli.explain import drawing, explained, picture
-    from nlpcli.cli.inference import Plan, infer
+    from nlpcli.cli.inference import Plan, check, infer
 
+    check(given)
     wanted = _labels(labels, labels_file, multi_label)
-    if not (wanted or given.model or given.dry_run or given.backend == "echo"):
+    if not (wanted or given.model or given.dry):
         raise UsageError(
             "no labels to choose from", "name them: --labels a,b,c; or -m a model that has its own"
         )
@@ -143,12 +144,11 @@ def classify(
             f"{given.output}: --explain draws SVG pictures, classify no others",
             "add --explain and name a file in .svg; or say what to write there: -f text",
         )
-    size = 0 if given.batch_size == "auto" else int(given.batch_size)
 
     def plan(texts: list[str]) -> Plan:
         way = _way(given, wanted, multi_label, bool(texts))
         chosen = form._replace(multi_label=way.independent)
-        task = Classify(way.scorer, chosen, size)
+        task = Classify(way.scorer, chosen, given.size)
         made = Plan(
             task,
             way.models,
@@ -177,7 +177,7 @@ def _labels(value: str | None, path: str | None, multi_label: bool) -> tuple[Lab
 def _way(given: Shared, wanted: tuple[Label, ...], independent: bool, needed: bool) -> Way:
     """How the model named chooses among the labels `wanted`, or among its own where there are
     none. Downloads it, unless it is not `needed`. Raises UsageError where it cannot."""
-    if given.dry_run or given.backend == "echo":
+    if given.dry:
         own = Head(independent)
         return Way(
             Similarity(wanted, independent) if wanted else own,

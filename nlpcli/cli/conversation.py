@@ -34,20 +34,22 @@ class Settings(NamedTuple):
     stop: tuple[str, ...] = ()
 
     def changed(self, name: str, value: Any) -> "Settings":
-        """With the setting `name` (dashes as typed) as `value` says, text or JSON. Raises
-        UsageError."""
+        """With the setting `name` (dashes as typed) as `value` says, text as it is typed or JSON.
+        Raises UsageError."""
         field = name.replace("-", "_")
         if field not in self._fields:
             known = [each.replace("_", "-") for each in self._fields]
             hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
             raise UsageError(f"no such setting: {name}", hint)
         if field == "stop":
-            texts = [value] if isinstance(value, str) else value
+            texts = value
+            if isinstance(value, str):
+                texts = () if value == "none" else (unescaped(value),)
             if not isinstance(texts, list | tuple) or not all(
                 isinstance(each, str) for each in texts
             ):
                 raise UsageError(f"{name} {value}: not a list of texts")
-            return self._replace(stop=tuple(map(unescaped, texts)))
+            return self._replace(stop=tuple(texts))
         if field == "seed" and value in (None, "random"):
             return self._replace(seed=None)
         kind, low, high = _RANGES[field]

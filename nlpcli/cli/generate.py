@@ -120,7 +120,6 @@ def generate(
     from nlpcli.tasks.generate import Generate
 
     check(given)
-    dry = given.dry_run or given.backend == "echo"
     if raw and system:
         raise UsageError("--raw and --system do not go together", "leave one of them out")
     if logprobs is not None and output_format(given) == "text":
@@ -133,19 +132,22 @@ def generate(
     chosen = random.SystemRandom().randrange(1 << 31) if seed is None else seed
     field = given.output_field or "generation"
     task = Generate(
-        decoding, utf8("--system", system), raw, chosen, extract and not dry, lines, field
+        decoding, utf8("--system", system), raw, chosen, extract and not given.dry, lines, field
     )
     if len(set(task.fields)) < len(task.fields):
         raise UsageError(f"--output-field {field}: that field is taken", "name another")
     source = context.get_parameter_source("field")
     if source is None or source.name == "DEFAULT":
         given = given._replace(field="prompt")
+        also: tuple[str, ...] = ("text",) if raw else ("text", "messages")
+    else:
+        also = ("messages",) if given.field == "messages" and not raw else ()
     sampled = decoding.temperature > 0
     alone = len(given.text or given.inputs or "-") == 1 and input_format(given) == "text"
     streams = alone and not (lines or decoding.schema or num > 1) and output_format(given) == "text"
     plan = Plan(
         task,
-        () if dry else (registry.find(given.model or MODEL).spec,),
+        () if given.dry else (registry.find(given.model or MODEL).spec,),
         _needs(decoding),
         why=(f"seed {chosen}",) if sampled else (),
         work="stream" if streams else "sample" if sampled else "batch",
@@ -158,7 +160,6 @@ def generate(
     if streams:
         _stream(given, plan, task)
     else:
-        also = ("prompt", "text") if raw else ("prompt", "text", "messages")
         infer(given, lambda texts: plan, also=also, whole=not lines)
 
 
@@ -182,7 +183,7 @@ def _decoding(
     return Decoding(
         nbest=num,
         max_tokens=max_tokens,
-        batch_size=0 if given.batch_size == "auto" else int(given.batch_size),
+        batch_size=given.size,
         temperature=temperature,
         top_p=top_p or 1e-6,  # the likeliest token alone makes up 0
         top_k=top_k,
@@ -218,6 +219,7 @@ def _stream(given: Shared, plan: "Plan", task: "Generate") -> None:
 
     records, _ = read(given, (), whole=True)
     record = next(records)[0]
+    finish = failed = ""
     with Output(given.output) as output:
         try:
             if record.error:
@@ -226,12 +228,14 @@ def _stream(given: Shared, plan: "Plan", task: "Generate") -> None:
             with closing(backend):
                 finish = _write(task.stream(record.text, backend), output)
         except DataError as error:
-            message = f"{record.where}: {error.message}"
+            failed = f"{record.where}: {error.message}"
             if given.on_error == "fail":
-                raise DataError(message, error.hint or cure(error.message)) from error
-            output.write(b"\n" if given.on_error == "null" else b"")
-            tell(message, error.hint)
-            raise typer.Exit(ExitCode.FAILED) from error
+                raise DataError(failed, error.hint or cure(error.message)) from error
+            tell(failed, error.hint)
+            if given.on_error == "null":
+                output.write(b"\n")
+    if failed:
+        raise typer.Exit(ExitCode.FAILED)
     if finish == "length" and not given.quiet:
         tell(f"the output {task.cut_off}", "--max-tokens N gives it more room")
 

@@ -70,8 +70,6 @@ def infer(
     name, jobs = choose(given.runner, job, given.jobs)
     if given.verbose:
         tell(f"runner {name}, {jobs} processes" if jobs > 1 else f"runner {name}")
-    gc.freeze()
-    gc.enable()
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
     with Output(given.output) as output, make(name, job, jobs) as runner, Progress(given) as bar:
         format = output_format(given)
@@ -108,6 +106,8 @@ def prepare(given: Shared, made: Plan) -> Job:
     job = _job(given, made)
     if given.verbose:
         _explain(made, job)
+    gc.freeze()
+    gc.enable()
     return job
 
 
@@ -171,7 +171,7 @@ def output_format(given: Shared) -> str:
 
 
 def _job(given: Shared, made: Plan) -> Job:
-    if given.dry_run or given.backend == "echo":
+    if given.dry:
         spec = ModelSpec("echo", (), "echo", ())
         return Job(made.task, (Leg(LocalModel(spec, Path()), "echo"),), Device("cpu"))
     for spec in made.models:  # before anything is downloaded

@@ -76,8 +76,9 @@ CPU, among those that the backend can use. `cuda:1` is the second GPU. A device 
 not there is an error, never a silent fallback. `nlpcli devices` lists what there is.
 
 `--dtype auto` takes `int8` on the CPU where the backend has it, else `bfloat16` where the device
-computes in it natively, else `float16` on a GPU and `float32` on a CPU. The backend is the first
-of this list that reads the model's format and runs on the device:
+computes in it natively, else `float16` on a GPU and `float32` on a CPU. The backend is the
+best for the work, be it a stream, a batch or samples, of those in this list that run the model on
+the device and have what the options ask for:
 
 @backends
 
@@ -388,8 +389,8 @@ was cut off. `--num` adds `generations`, a list of objects of the same fields; `
 `--schema` is put out when it is complete: JSON that was cut off is a bad record, never half a
 document.
 
-`--extract` puts out the first fenced code block, without its fences, and the model stops where the
-block ends. An answer without one is a bad record.
+`--extract` puts out the first fenced code block, without its fences, and where the
+answer streams the model stops at its end. An answer without one is a bad record.
 
 # EXAMPLES
 

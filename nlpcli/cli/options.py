@@ -244,6 +244,16 @@ class Shared(NamedTuple):
         ),
     ] = False
 
+    @property
+    def dry(self) -> bool:
+        """Whether each text comes back as it is, and no model is needed."""
+        return self.dry_run or self.backend == "echo"
+
+    @property
+    def size(self) -> int:
+        """The batch size, checked by inference.check; 0: a token budget."""
+        return 0 if self.batch_size == "auto" else int(self.batch_size)
+
 
 def taking(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Turn `command(given, *, …)` into a typer command that has the options `names` of Shared too.

@@ -61,9 +61,12 @@ class Screen:
         self._held, self._last, self._column = "", "", 0
 
     def note(self, text: str) -> None:
-        """Show a notice, one line or several."""
-        if self._quiet:
-            return
+        """Show a notice, unless under --quiet."""
+        if not self._quiet:
+            self.show(text)
+
+    def show(self, text: str) -> None:
+        """Show what was asked for, one line or several."""
         if self.terminal and sys.stderr.isatty():
             print(self.styled("2", text), file=sys.stderr, flush=True)
         else:

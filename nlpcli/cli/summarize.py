@@ -1,6 +1,5 @@
 """`nlpcli summarize`: its options, the task for the model named, and texts read as a stream."""
 
-import gc
 import os
 import stat
 from contextlib import closing
@@ -83,9 +82,10 @@ def summarize(
     from nlpcli.tasks.style import parse
 
     check(given)
-    size = 0 if given.batch_size == "auto" else int(given.batch_size)
     focus = utf8("--focus", focus)
-    style = Style(parse(length), max_tokens, bullets, focus, size, given.output_field or "summary")
+    style = Style(
+        parse(length), max_tokens, bullets, focus, given.size, given.output_field or "summary"
+    )
     task, models = _task(given, style)
     plan = Plan(task, models, window=64, kinds=KINDS, verb="summarize")
     named = given.inputs or ["-"]
@@ -101,7 +101,7 @@ def _task(given: Shared, style: Style) -> "tuple[Extract | Abstract, tuple[Model
     """The task that the model named is for, and the model."""
     from nlpcli.tasks.extract import Extract
 
-    if given.dry_run or given.backend == "echo":
+    if given.dry:
         return Extract(style._replace(length=Length("share", 1.0), max_tokens=None)), ()
     spec = registry.find(given.model or MODEL).spec
     if spec.tasks and "summarize" not in spec.tasks:
@@ -127,7 +127,6 @@ def _stream(given: Shared, plan: "Plan", task: "Extract | Abstract", paths: list
 
     check(paths)
     (backend,) = prepare(given, plan).open()
-    gc.freeze()
     failed = 0
     with (
         closing(backend),

@@ -98,20 +98,18 @@ def translate(
     target, middle = tag(to), tag(via or PIVOT)
 
     def plan(texts: list[str]) -> Plan:
-        size = 0 if given.batch_size == "auto" else int(given.batch_size)
-        decoding = Decoding(beam=beam, nbest=nbest, scores=scores, batch_size=size)
+        decoding = Decoding(beam=beam, nbest=nbest, scores=scores, batch_size=given.size)
         chosen = {"--beam": beam not in (None, 1), "--nbest": nbest > 1, "--scores": scores}
         asked = [name for name, value in chosen.items() if value]
         needs = {"search": asked[0]} if asked else {}
-        dry = given.dry_run or given.backend == "echo"
-        named = registry.find(given.model).spec if given.model and not dry else None
+        named = registry.find(given.model).spec if given.model and not given.dry else None
         source, notes = _source(texts, tag(from_), target, named)
         if source == target:
             raise UsageError(f"source and target are both {target}", "name another --from or --to")
         task = Translate(source, target, decoding, given.output_field or "translation")
         if len(set(task.fields)) < len(task.fields):
             raise UsageError(f"--output-field {task.field}: that field is taken", "name another")
-        if dry:
+        if given.dry:
             return Plan(task, (), notes=notes)
         offline = store.is_offline(given.offline)
         models = [named] if named else route(source, target, via=via and middle, offline=offline)
@@ -138,6 +136,8 @@ def _prompted(model: ModelSpec, given: Shared) -> bool:
     """Whether `model` is a language model, which has to be asked."""
     from nlpcli.backends import choice
 
+    if model.tasks and "translate" not in model.tasks:
+        return False  # refused before anything is downloaded
     if model.format in ("bergamot", "openai", "gguf"):
         return model.format != "bergamot"
     choice.able(model, given.backend)

@@ -74,9 +74,9 @@ class Abstract(NamedTuple):
         text, notes, warning = "", [], ""
         for part in parts:
             text += part
-            if len(self._parts(text, backend)) > 1:
+            if len(found := self._parts(text, backend)) > 1:
                 # The last one may go on in what comes next.
-                *full, text = self._parts(text, backend)
+                *full, text = found
                 for result in backend.run([self._request(each) for each in full], self._decoding()):
                     if result.error:
                         yield Answer({}, error=result.error)

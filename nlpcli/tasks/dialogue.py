@@ -22,11 +22,15 @@ def fit(
     if most <= window - room:  # no text has more tokens than bytes
         return list(turns)
     system = [turn for turn in turns[:1] if turn.role == "system"]
-    rest = list(turns[len(system) :])
-    lengths = [measure(turn.content) + _MARKUP for turn in rest]
     space = window - room - sum(measure(turn.content) + _MARKUP for turn in system)
-    while rest and (sum(lengths) > space or rest[0].role != "user"):
-        del rest[0], lengths[0]
+    rest: list[Message] = []
+    for turn in reversed(turns[len(system) :]):
+        space -= measure(turn.content) + _MARKUP
+        if space < 0:
+            break
+        rest.insert(0, turn)
+    while rest and rest[0].role != "user":
+        del rest[0]
     if not rest:
         raise DataError(
             "the message is longer than the model's window", "shorten it, or name another model"

@@ -99,7 +99,7 @@ class Extract(NamedTuple):
 
     def _pool(self, encoder: Encoder) -> Pool:
         focus = embed([self.style.focus], encoder)[0] if self.style.focus else None
-        return Pool(focus, self.style.max_tokens, encoder)
+        return Pool(focus, self.style.max_tokens, encoder, keep_all=bool(self.style.length.share))
 
     def _answer(self, chosen: list[str], warning: str = "") -> Answer:
         mark = "- " if self.style.bullets else ""
@@ -109,9 +109,12 @@ class Extract(NamedTuple):
 
 class Pool:
     """The sentences of one text that may yet be in its summary, at most 512 once there are more
-    than twice as many; those with the lowest score are dropped."""
+    than twice as many, unless it is to `keep_all`; those with the lowest score are dropped."""
 
-    def __init__(self, focus: Any, max_tokens: int | None, encoder: Encoder) -> None:
+    def __init__(
+        self, focus: Any, max_tokens: int | None, encoder: Encoder, *, keep_all: bool = False
+    ) -> None:
+        self._keep_all = keep_all
         self.count = 0
         self._focus = focus
         self._max_tokens = max_tokens
@@ -133,7 +136,7 @@ class Pool:
         self._texts += found
         self._places = places if self._rows is None else numpy.append(self._places, places)
         self._rows = rows if self._rows is None else numpy.concatenate([self._rows, rows])
-        if len(self._texts) > 2 * _CANDIDATES:
+        if len(self._texts) > 2 * _CANDIDATES and not self._keep_all:
             kept = numpy.sort(numpy.argsort(-self._scores(), kind="stable")[:_CANDIDATES])
             self._texts = [self._texts[index] for index in kept]
             self._places, self._rows = self._places[kept], self._rows[kept]

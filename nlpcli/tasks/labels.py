@@ -91,7 +91,8 @@ def _of_json(path: str, text: str) -> list[Label]:
         value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid JSON: {error}", _FORMS) from None
-    pairs = value.items() if isinstance(value, dict) else [(name, "") for name in value or ()]
+    listed = [(name, "") for name in value] if isinstance(value, list) else []
+    pairs = list(value.items()) if isinstance(value, dict) else listed
     if not isinstance(value, dict | list) or not all(
         isinstance(name, str) and isinstance(told, str) for name, told in pairs
     ):

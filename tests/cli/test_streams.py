@@ -222,6 +222,12 @@ def test_wrong_options(arguments: list[str], code: int, what: str) -> None:
     assert lines[1].startswith("  ")
 
 
+@pytest.mark.parametrize("command", ["generate", "classify", "summarize"])
+def test_a_batch_size_that_is_none_is_wrong_usage_for_every_command(command: str) -> None:
+    done = run(command, "--backend", "echo", "--batch-size", "x", stdin=b"a\n")
+    assert (done.returncode, stderr(done)[0]) == (2, "nlpcli: --batch-size x: no such size")
+
+
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))

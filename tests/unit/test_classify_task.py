@@ -97,6 +97,8 @@ def test_a_file_of_labels_and_descriptions(tmp_path: Path) -> None:
         ("a.txt", b"\twithout a name\n"),
         ("a.json", b"a\nb"),
         ("a.json", b"null"),
+        ("a.json", b"5"),
+        ("a.json", b'{"a": "one", "a": "two"}'),
         ("a.json", b'"ab"'),
         ("a.json", b"[1, 2]"),
         ("a.json", b'{"a": {}}'),

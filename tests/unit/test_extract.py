@@ -85,6 +85,8 @@ def test_a_share_of_the_sentences() -> None:
     text = " ".join(f"This is sentence number {n} of them all." for n in range(40))
     assert len(summary(text, length=parse("25%")).splitlines()) == 10
     assert plain(summary(text, length=parse("100%"))) == text
+    many = " ".join(f"This is sentence number {n} of them all." for n in range(1500))
+    assert len(summary(many, length=parse("60%")).splitlines()) == 900
 
 
 @pytest.mark.parametrize("bad", ["", "tiny", "0%", "101%", "-5%", "10", "nan%", "1e3%", "medium "])

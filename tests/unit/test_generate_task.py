@@ -232,6 +232,9 @@ def test_settings_are_read_as_typed() -> None:
     made = Settings().changed("top-p", "0.5").changed("stop", r"\n\n").changed("seed", "7")
     assert made == Settings(top_p=0.5, stop=("\n\n",), seed=7)
     assert made.changed("seed", "random").seed is None
+    assert made.changed("stop", "none").stop == ()
+    # As a saved session has them: no escapes in them any more.
+    assert made.changed("stop", [r"\n"]).stop == (r"\n",)
 
 
 def test_options_that_cannot_be_are_refused_in_two_lines() -> None:
@@ -244,6 +247,21 @@ def test_options_that_cannot_be_are_refused_in_two_lines() -> None:
         done = run("generate", *options, "--text", "Hello")
         assert (done.returncode, done.stdout) == (2, b"")
         assert len(done.stderr.splitlines()) == 2 and b"--text" not in done.stderr
+
+
+def test_a_prompt_without_an_answer_still_has_its_line_in_the_file(tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    options = ["generate", "--backend", "echo", "--on-error", "null", "-o", str(out)]
+    done = run(*options, stdin=b"  \n")
+    assert (done.returncode, out.read_bytes()) == (1, b"\n")
+
+
+def test_a_field_that_is_named_is_the_only_one() -> None:
+    options = ["generate", "--backend", "echo", "-i", "jsonl"]
+    record = b'{"text": "Hello"}\n'
+    assert b'"generation": "Hello"' in run(*options, stdin=record).stdout
+    done = run(*options, "--field", "question", stdin=record)
+    assert done.returncode == 4 and b'"question"' in done.stderr
 
 
 def test_schemas_and_grammars_are_looked_at_before_a_model_is(tmp_path: Path) -> None:

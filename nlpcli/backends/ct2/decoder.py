@@ -23,6 +23,7 @@ from nlpcli.backends import Decoding, Delta, Request, Result, prompt, recipe
 from nlpcli.backends.ct2.storage import computed, stored
 from nlpcli.backends.ct2.writing import Writing
 from nlpcli.backends.draft import Draft
+from nlpcli.backends.memory import of_batch
 from nlpcli.backends.tokenize import TOKENIZER
 from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
@@ -264,7 +265,10 @@ class Decoder:
         """The log-probability of each token but the first. One row a batch: no padding, and
         nothing that depends on the others; a row is enough to keep a thread busy."""
         tokens = [[self._names[index] for index in ids] for ids in rows]
-        found = self._ready(self._workers).score_batch(tokens, max_batch_size=1, max_input_length=0)
+        with of_batch(self._device):
+            found = self._ready(self._workers).score_batch(
+                tokens, max_batch_size=1, max_input_length=0
+            )
         return [list(result.log_probs) for result in found]
 
 
@@ -282,13 +286,7 @@ def _check(decoding: Decoding) -> None:
 
 
 def _awaited(future: Any, device: Device) -> Any:
-    try:
+    with of_batch(device):
         while not future.done():  # `result` would hold back Ctrl-C until the batch is done
             time.sleep(_POLL_SECONDS)
         return future.result()
-    except (RuntimeError, MemoryError) as error:
-        if "memory" not in str(error) and not isinstance(error, MemoryError):
-            raise
-        raise DeviceError(
-            f"{device}: not enough memory for this batch", "use a smaller --batch-size"
-        ) from error

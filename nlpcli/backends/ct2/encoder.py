@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from nlpcli.backends import Request, recipe, tokenize
 from nlpcli.backends.ct2.storage import computed, stored
 from nlpcli.backends.encoding import from_json
+from nlpcli.backends.memory import of_batch
 from nlpcli.batching import by_equal_length
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
@@ -123,14 +124,8 @@ class Encoder:
         return answers
 
     def _forward(self, rows: list[list[int]], types: list[list[int]] | None) -> Any:
-        try:
+        with of_batch(self._device):
             hidden = self._encoder.forward_batch(rows, token_type_ids=types).last_hidden_state
-        except (RuntimeError, MemoryError) as error:
-            if "memory" not in str(error) and not isinstance(error, MemoryError):
-                raise
-            raise DeviceError(
-                f"{self._device}: not enough memory for this batch", "use a smaller --batch-size"
-            ) from error
         if self._device.kind != "cpu":
             hidden = hidden.to(ctranslate2.DataType.float32).to_device(ctranslate2.Device.cpu)
         return np.asarray(hidden)

@@ -20,6 +20,7 @@ import ctranslate2
 
 from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
 from nlpcli.backends.ct2.storage import computed, stored
+from nlpcli.backends.memory import of_batch
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
 from nlpcli.registry import LocalModel
@@ -115,7 +116,7 @@ class CTranslate2:
     ) -> list[Any]:
         forced = self._recipe.end_forced
         size, unit = self._batch(len(sources), decoding.batch_size)
-        try:
+        with of_batch(self._device):
             results: list[Any] = self._translator.translate_batch(
                 sources,
                 first,
@@ -135,12 +136,6 @@ class CTranslate2:
                 return_end_token=True,
                 return_scores=forced or decoding.scores,
             )
-        except (RuntimeError, MemoryError) as error:
-            if "memory" not in str(error) and not isinstance(error, MemoryError):
-                raise
-            raise DeviceError(
-                f"{self._device}: not enough memory for this batch", "use a smaller --batch-size"
-            ) from error
         return results
 
     def _result(self, found: Any, skip: int, search: recipe.Search, decoding: Decoding) -> Result:

@@ -42,6 +42,8 @@ class LlamaCpp:
         told = header.read(self._file)
         self.window, self.chat, self._cache = told.window, told.chat, told.cache
         self._server: Server | None = None
+        self._asked = Shape(0, 0)
+        """What the server was to be; it has fewer slots where memory is short."""
         self._checked: dict[str, Any] = {}
 
     def close(self) -> None:
@@ -144,7 +146,8 @@ class LlamaCpp:
     def _opened(self, shape: Shape) -> Server:
         """The server there is if it has that many slots and that much context, else a new one."""
         server = self._server
-        if server and server.shape.slots >= shape.slots and server.shape.context >= shape.context:
+        enough = self._asked.slots >= shape.slots and self._asked.context >= shape.context
+        if server and enough:
             return server
         self.close()
         memory = _free_memory()
@@ -156,6 +159,7 @@ class LlamaCpp:
                 f"{memory / 2**30:.1f} GiB are free",
                 "ask for fewer tokens (--max-tokens), or choose a smaller model",
             )
+        self._asked = shape
         shape = shape._replace(slots=min(shape.slots, fitting))
         self._server = Server(self._file, self._adapter, shape, self._threads)
         return self._server

@@ -158,7 +158,7 @@ class OpenAI:
             raise Garbled("a choice of it has no message")
         finish, text = self._finish(choice), message.get("content")
         if refusal := message.get("refusal"):
-            raise Refused(f"the model refused: {self._server.redacted(refusal)}")
+            raise Failed(f"the model refused: {self._server.redacted(refusal)}")
         if text is not None and not isinstance(text, str):
             raise Garbled("a message of it is no text")
         if not text and not decoding.stop:
@@ -171,7 +171,7 @@ class OpenAI:
         return Hypothesis(_clean(text or ""), None, tokens, finish, logprobs)
 
     def _deltas(self, body: dict[str, Any]) -> Iterator[Delta]:
-        """A streamed answer. Raises Refused before the first piece, Failed at any time."""
+        """A streamed answer. Raises Refused or Failed."""
         finish, said = "", False
         with closing(self._server.events(_PATH, body)) as events:  # type: ignore[type-var]
             for event in events:

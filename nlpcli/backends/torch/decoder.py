@@ -19,10 +19,11 @@ from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, prompt
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.ct2.make_decoder import window
 from nlpcli.backends.draft import Alternatives, Draft
+from nlpcli.backends.memory import of_batch
 from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
 from nlpcli.batching import by_length
 from nlpcli.device import Device
-from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
+from nlpcli.errors import DataError, ModelError, UsageError
 from nlpcli.registry import LocalModel
 
 # Padded tokens of a batch, outputs included.
@@ -182,7 +183,7 @@ class Decoder:
         )
         kept = self._model.generation_config
         try:
-            with torch.inference_mode(), quiet():
+            with of_batch(self._device), torch.inference_mode(), quiet():
                 self._model.generation_config = GenerationConfig()
                 self._model.generate(
                     **inputs,
@@ -190,12 +191,6 @@ class Decoder:
                     logits_processor=LogitsProcessorList([writing.choose]),
                     stopping_criteria=StoppingCriteriaList([writing.stop]),
                 )
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):
-                raise
-            raise DeviceError(
-                f"{self._device}: not enough memory for this batch", "use a smaller --batch-size"
-            ) from error
         finally:
             self._model.generation_config = kept
 
@@ -213,7 +208,7 @@ class Decoder:
         inputs = self._padded([ids + ending for ids, ending in pairs])
         positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         keep = max(len(ending) for _, ending in pairs) + 1
-        with torch.inference_mode():
+        with of_batch(self._device), torch.inference_mode():
             logits = self._model(**inputs, position_ids=positions).logits[:, -keep:-1]
             every = logits.float().log_softmax(-1)
         chosen = every.gather(2, inputs["input_ids"][:, 1 - keep :, None])[:, :, 0]

@@ -17,10 +17,11 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from nlpcli.backends import Attention, Request, encoding
 from nlpcli.backends.choice import kind
 from nlpcli.backends.ct2.convert import quiet
+from nlpcli.backends.memory import of_batch
 from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
 from nlpcli.batching import by_equal_length, by_length
 from nlpcli.device import Device
-from nlpcli.errors import DeviceError, ModelError
+from nlpcli.errors import ModelError
 from nlpcli.registry import LocalModel
 
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32768, "mps": 8192, "xpu": 16384}
@@ -164,14 +165,8 @@ class Encoder:
     def _computed(
         self, compute: Callable[[dict[str, Any]], Any], rows: list[dict[str, list[int]]]
     ) -> torch.Tensor:
-        try:
+        with of_batch(self._device):
             found: torch.Tensor = compute(self._inputs(rows)).float().cpu()
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):
-                raise
-            raise DeviceError(
-                f"{self._device}: not enough memory for this batch", "use a smaller --batch-size"
-            ) from error
         return found
 
     def _inputs(self, rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:

@@ -18,10 +18,10 @@ from transformers.generation import logits_process
 from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
 from nlpcli.backends.ct2.convert import check_kind, quiet
 from nlpcli.backends.ct2.loader import token_names
+from nlpcli.backends.memory import of_batch
 from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
 from nlpcli.batching import by_length
 from nlpcli.device import Device
-from nlpcli.errors import DeviceError
 from nlpcli.registry import LocalModel
 
 # Padded source tokens of a batch; beams multiply what the decoder holds.
@@ -94,17 +94,10 @@ class Torch:
             "input_ids": torch.tensor(rows, device=self._device),
             "attention_mask": torch.tensor(mask, device=self._device),
         }
-        try:
-            with torch.inference_mode(), quiet():
-                config = self._config(first, search)
-                output = self._model.generate(**inputs, generation_config=config)
-                totals = self._totals(inputs, output, search, len(first)) if scores else None
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):
-                raise
-            raise DeviceError(
-                f"{self._device}: not enough memory for this batch", "use a smaller --batch-size"
-            ) from error
+        with of_batch(self._device), torch.inference_mode(), quiet():
+            config = self._config(first, search)
+            output = self._model.generate(**inputs, generation_config=config)
+            totals = self._totals(inputs, output, search, len(first)) if scores else None
         made = []
         for index, ids in enumerate(output.tolist()):
             tokens = self._generated(ids[1:], search)[len(first) :]
