@@ -39,10 +39,9 @@ def _fill_closed_streams() -> None:
     Standard output gets one that cannot be written to: what should go there is an error.
     """
     if sys.stdin is None:
-        os.open(os.devnull, os.O_RDONLY)
+        sys.stdin = open(os.devnull)  # noqa: SIM115
     if sys.stdout is None:
-        os.open(os.devnull, os.O_RDONLY)
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
     if sys.stderr is None:
         os.open(os.devnull, os.O_WRONLY)
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115

@@ -34,6 +34,17 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 _scan = json.JSONDecoder(parse_int=str, parse_float=str).scan_once  # type: ignore[attr-defined]
 
 
+def unwritable(name: str, error: OSError) -> NlpcliError:
+    """What to say of `error` in writing to `name`."""
+    hints = {
+        errno.ENOENT: "make its folder first",
+        errno.ENOSPC: "free some space, or write it elsewhere",
+        errno.EDQUOT: "free some space, or write it elsewhere",
+    }
+    hint = hints.get(error.errno or 0, "write it elsewhere")
+    return NlpcliError(f"{name}: cannot be written: {error.strerror}", hint)
+
+
 class Output:
     """A byte stream to standard output, or to a file that takes its name only when all is written.
 
@@ -54,8 +65,8 @@ class Output:
         try:
             self._file = self._open()
         except OSError as error:
-            hint = "make its folder first" if error.errno == errno.ENOENT else ""
-            raise UsageError(f"{path}: cannot be written: {error.strerror}", hint) from error
+            problem = unwritable(self._name, error)
+            raise UsageError(problem.message, problem.hint) from error
         self._compressor = _compressor(self._name)
 
     def _open(self) -> int:
@@ -79,7 +90,7 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise NlpcliError(f"{self._name}: cannot be written: {error.strerror}") from error
+            raise unwritable(self._name, error) from error
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -104,7 +115,7 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as problem:
-            raise NlpcliError(f"{self._name}: cannot be written: {problem.strerror}") from problem
+            raise unwritable(self._name, problem) from problem
         finally:
             if self._file > 2:
                 os.close(self._file)

@@ -3,6 +3,7 @@
 Each subcommand lives in a module of its own, imported only when it is called or listed.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -27,6 +28,9 @@ COMMANDS = {
     "devices": "Show the processors and GPUs, and what each computes in.",
 }
 
+# What ended the run. Its frames hold the models, which would wait for their work to end if they
+# were taken apart before the process leaves.
+_ended: list[BaseException] = []
 _NUMBERS = {"float range": "number", "int range": "whole number", "int": "whole number"}
 
 
@@ -178,14 +182,19 @@ def _guarded(run: Callable[[], int]) -> int:
         return ExitCode.USAGE
     except BrokenPipeError:
         return ExitCode.DONE
-    except Terminated:
-        tell("terminated")
-        return ExitCode.TERMINATED
-    except (KeyboardInterrupt, typer.Abort):
-        tell("interrupted")
-        return ExitCode.INTERRUPTED
+    except (Terminated, KeyboardInterrupt, typer.Abort) as error:
+        _ended.append(error)
+        terminated = isinstance(error, Terminated)
+        tell("terminated" if terminated else "interrupted")
+        return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
     except OSError as error:
         _trace()
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EBADF):
+            from nlpcli.writing import unwritable
+
+            problem = unwritable("standard output", error)
+            tell(problem.message, problem.hint)
+            return problem.code
         where = f"{error.filename}: " if error.filename else ""
         tell(f"{where}{error.strerror or error}")
         return ExitCode.FAILED

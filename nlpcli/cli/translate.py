@@ -7,6 +7,7 @@ import typer
 from nlpcli import registry, store
 from nlpcli.cli.options import Shared, languages, option, shared
 from nlpcli.errors import UsageError
+from nlpcli.languages import find
 from nlpcli.registry import ModelSpec
 from nlpcli.tasks.route import PIVOT, base, route, tag
 
@@ -121,6 +122,12 @@ def translate(
                         f"{asked[-1]}: {named.name} is asked for one translation in words",
                         f"leave out {asked[-1]}, or name a translation model",
                     )
+                for language in (source, target):
+                    if not find(language):
+                        raise UsageError(
+                            f"{language}: no language that {named.name} could be asked for",
+                            "name it by its tag, such as pt or zh-Hant",
+                        )
                 said = PromptedTranslation(source, target, decoding, task.field)
                 return Plan(said, (named,), needs, notes, why, kinds=KINDS, verb="translate")
             return Plan(task, tuple(models), needs, notes, why, kinds=KINDS, verb="translate")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,3 +200,10 @@ def test_no_colour_where_none_is_wanted(terminal: Terminal) -> None:
     terminal.until("leaves.*> ")
     assert "\x1b[2m" in terminal.raw and "\x1b[1;36m" in terminal.raw
     terminal.send("/quit\n")
+
+
+def test_a_closed_standard_input_says_nothing() -> None:
+    done = subprocess.run(
+        f"{COMMAND} chat --backend echo <&-", shell=True, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, b"")

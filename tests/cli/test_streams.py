@@ -278,12 +278,18 @@ def test_offline_in_the_configuration_holds_for_models_pull_too(home: Path) -> N
     assert "offline" in stderr(done)[0]
 
 
-def test_a_closed_standard_output() -> None:
+@pytest.mark.parametrize("arguments", [[*ECHO, "--text", "a"], ["devices"], ["--version"]])
+@pytest.mark.parametrize(
+    ("where", "why"), [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")]
+)
+def test_a_standard_output_that_takes_nothing(arguments: list[str], where: str, why: str) -> None:
     done = subprocess.run(
-        f"{COMMAND} {' '.join(ECHO)} --text a >&-", shell=True, capture_output=True, check=False
+        f"{COMMAND} {' '.join(arguments)} {where}", shell=True, capture_output=True, check=False
     )
     assert done.returncode == 1
-    assert stderr(done) == ["nlpcli: standard output: cannot be written: Bad file descriptor"]
+    what, cure = stderr(done)
+    assert what == f"nlpcli: standard output: cannot be written: {why}"
+    assert cure.endswith("write it elsewhere")
 
 
 @pytest.mark.parametrize(

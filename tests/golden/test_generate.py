@@ -223,6 +223,19 @@ def test_ctrl_c_ends_a_streamed_answer() -> None:
     assert process.stderr.read() == b"nlpcli: interrupted\n"
 
 
+def test_ctrl_c_ends_a_batch_in_the_middle_of_it(tmp_path: Path) -> None:
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "out.txt"
+    prompts.write_text("".join(f"Tell of the year {1000 + n} at sea.\n" for n in range(256)))
+    process = start("generate", "--lines", "-v", "-o", str(out), str(prompts))
+    assert process.stderr
+    assert any(line == b"nlpcli: runner local\n" for line in process.stderr)
+    time.sleep(2)  # the model is loaded, and at work
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
+    assert process.stderr.read() == b"nlpcli: interrupted\n"
+    assert list(tmp_path.iterdir()) == [prompts]
+
+
 def test_a_dialogue_remembers_its_first_turn() -> None:
     question = "Which number should you remember?\n"
     options = ["chat", "--temperature", "0", "--max-tokens", "24", "-q"]
