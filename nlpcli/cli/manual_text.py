@@ -371,7 +371,8 @@ prompt may differ; `--backend` names one for both.
 With `--temperature 0`, the default, each token is the likeliest, and the answer is the same on
 every run and in every batch. What is sampled depends on `--seed`, the prompt and the model, not on
 the other prompts: the same prompt twice has the same answer twice, and `--num` gives different
-ones.
+ones. The exception is llama.cpp with `--batch-size`: it answers that many prompts at once, faster
+where there are many cores, and rounds otherwise where it does.
 
 # OUTPUT
 

@@ -1,9 +1,9 @@
 """GGUF models as they are, through llama.cpp: the first word soonest, schemas and grammars.
 
-An answer depends on its request alone: every slot has its own cache, and what was computed for
-another request is not used again, since the same prompt computed in other portions gives slightly
-other numbers. The one exception is a streamed dialogue: its earlier turns are still there, so that
-the next answer begins at once.
+An answer depends on its request alone: one is computed at a time unless a batch size asks for more
+slots, since llama.cpp rounds otherwise where it computes several tokens at once; and what was
+computed for another request is not used again. The one exception is a streamed dialogue: its
+earlier turns are still there, so that the next answer begins at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from nlpcli.errors import DataError, DeviceError, UsageError
 from nlpcli.registry import LocalModel
 from nlpcli.registry.folder import ADAPTER, gguf_file
 
-_SLOTS = 8
 _SHARED = 16_384  # tokens that the slots of a batch have between them
 _LEAST, _ROOM = 1024, 1024  # tokens of a context; of an output whose length is left open
 _TEMPLATE = 512  # tokens that a chat template may add
@@ -99,7 +98,7 @@ class LlamaCpp:
             return []
         # Three bytes a token is less than most texts have.
         longest = max(map(_bytes, jobs)) // 3 + _TEMPLATE // 2 + (decoding.max_tokens or _ROOM)
-        shape = Shape(min(decoding.batch_size or _SLOTS, len(jobs)), min(longest, _SHARED // 2))
+        shape = Shape(min(decoding.batch_size or 1, len(jobs)), min(longest, _SHARED // 2))
         for server in self._servers(shape, decoding):
             for index in pending:
                 outputs[index] = _Output()
