@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     MODEL = 3
     DATA = 4
     DEVICE = 5
+    SCORE = 6
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -26,6 +27,7 @@ EXIT_MEANINGS = {
     ExitCode.MODEL: "Model not available: unknown, offline, or it failed verification.",
     ExitCode.DATA: "Bad input data.",
     ExitCode.DEVICE: "Device or memory: none such, or not enough.",
+    ExitCode.SCORE: "A score asked for by --fail-under was missed.",
     ExitCode.INTERRUPTED: "Interrupted by Ctrl-C (SIGINT).",
     ExitCode.TERMINATED: "Terminated (SIGTERM).",
 }

@@ -11,7 +11,7 @@ import nlpcli
 ROOT = Path(nlpcli.__file__).parent
 LAYERS = [
     {"cli"},
-    {"runners"},
+    {"runners", "metrics"},
     {"tasks"},
     {"backends"},
     {"store"},
@@ -33,7 +33,7 @@ LEAVES = {
     "tokenizers": {"backends"},
     "huggingface_hub": {"store", "backends"},
     "safetensors": {"store", "backends"},
-    "numpy": {"backends", "store", "tasks"},
+    "numpy": {"backends", "store", "tasks", "metrics"},
     "xllamacpp": {"backends"},
     "gguf": {"backends"},
     "jinja2": {"backends"},
