@@ -13,21 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from nlpcli import __version__
 from nlpcli.errors import DataError
 from nlpcli.metrics import Figure
-from nlpcli.metrics.draws import Ranking, blocks, mean_areas, tally
+from nlpcli.metrics.draws import Ranking, mean_areas, tally
+from nlpcli.metrics.labels import AVERAGES, LabelSample, Occurrences, averages, occurrences, ratio
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
 BINS = 15
-
-_AVERAGES = (
-    Figure("f1", "macro F1", 3),
-    Figure("precision", "macro precision", 3),
-    Figure("recall", "macro recall", 3),
-    Figure("micro-f1", "micro F1", 3),
-    Figure("micro-precision", "micro precision", 3),
-    Figure("micro-recall", "micro recall", 3),
-)
 
 
 class ClassRow(NamedTuple):
@@ -40,99 +32,6 @@ class ClassRow(NamedTuple):
     support: int
 
 
-class Occurrences(NamedTuple):
-    """Which labels records have: record `records[i]` has the label with the code `codes[i]`."""
-
-    records: ndarray
-    codes: ndarray
-
-    def counts(self, weights: ndarray, size: int) -> ndarray:
-        """How often each of `size` labels occurs in draws (draws, records): (draws, size)."""
-        return tally(weights[:, self.records], self.codes, size)
-
-    def then(self, other: Occurrences, offset: int) -> Occurrences:
-        """These, and those of `other` in records that begin at `offset`."""
-        import numpy
-
-        return Occurrences(
-            numpy.concatenate([self.records, other.records + offset]),
-            numpy.concatenate([self.codes, other.codes]),
-        )
-
-
-class LabelSample:
-    """The labels of `size` records, gold and predicted, any number of each in a record.
-
-    `labels` are sorted; codes are places in them.
-    """
-
-    figures = len(_AVERAGES) + 1
-
-    def __init__(
-        self, labels: tuple[str, ...], size: int, gold: Occurrences, predicted: Occurrences
-    ) -> None:
-        import numpy
-
-        self.labels = labels
-        self.gold = gold
-        self.predicted = predicted
-        wanted, given = (each.records * len(labels) + each.codes for each in (gold, predicted))
-        both = numpy.intersect1d(wanted, given, assume_unique=True)
-        self.both = Occurrences(*numpy.divmod(both, max(len(labels), 1)))
-        found, *others = (
-            numpy.bincount(each.records, minlength=size) for each in (self.both, gold, predicted)
-        )
-        self.correct = (found == others[0]) & (found == others[1])
-
-    def __len__(self) -> int:
-        return len(self.correct)
-
-    def scores(self) -> list[float]:
-        import numpy
-
-        scores: list[float] = self.resampled(numpy.ones((1, len(self)), dtype=bool))[0].tolist()
-        return scores
-
-    def by_record(self) -> list[list[float]]:
-        """1 or 0 for the accuracy; a record by itself has none of the other figures."""
-        others = [float("nan")] * (self.figures - 1)
-        return [[float(correct), *others] for correct in self.correct.tolist()]
-
-    def resampled(self, weights: ndarray) -> ndarray:
-        import numpy
-
-        width = max(len(self.labels), len(self.gold.records), len(self.predicted.records))
-        return numpy.concatenate([self._figures(block) for block in blocks(weights, width)])
-
-    def beside(self, other: LabelSample) -> LabelSample:
-        return LabelSample(*self._beside(other))
-
-    def counts(self, weights: ndarray) -> tuple[ndarray, ndarray, ndarray]:
-        """How often each label was rightly predicted, gold, and predicted: three arrays (draws,
-        labels) for weights (draws, records)."""
-        size = len(self.labels)
-        both, gold, predicted = (
-            each.counts(weights, size) for each in (self.both, self.gold, self.predicted)
-        )
-        return both, gold, predicted
-
-    def _figures(self, weights: ndarray) -> ndarray:
-        import numpy
-
-        accuracy = _ratio(weights @ self.correct, weights.sum(axis=1))
-        return numpy.column_stack([accuracy, *_averages(*self.counts(weights))])
-
-    def _beside(self, other: LabelSample) -> tuple[tuple[str, ...], int, Occurrences, Occurrences]:
-        if self.labels != other.labels:
-            raise ValueError("samples of different labels: give Classification those of all")
-        return (
-            self.labels,
-            len(self) + len(other),
-            self.gold.then(other.gold, len(self)),
-            self.predicted.then(other.predicted, len(self)),
-        )
-
-
 class ClassSample(LabelSample):
     """One label for each record, gold and predicted.
 
@@ -140,7 +39,7 @@ class ClassSample(LabelSample):
     of all; None where nothing says them.
     """
 
-    figures = LabelSample.figures + 3
+    width = LabelSample.width + 3
 
     def __init__(
         self,
@@ -179,8 +78,8 @@ class ClassSample(LabelSample):
         right = both.sum(axis=1)
         return numpy.column_stack(
             [
-                _ratio(right, total),
-                *_averages(both, gold, predicted),
+                ratio(right, total),
+                *averages(both, gold, predicted),
                 _matthews(right, total, gold, predicted),
                 self._calibration(weights, total),
             ]
@@ -194,7 +93,7 @@ class ClassSample(LabelSample):
         edges = numpy.arange(1, self.bins) / self.bins
         bin_of = numpy.searchsorted(edges, self.confidence, side="left")
         gaps = tally(weights * (self.correct - self.confidence), bin_of, self.bins)
-        return _ratio(numpy.abs(gaps).sum(axis=1), total)
+        return ratio(numpy.abs(gaps).sum(axis=1), total)
 
     def _areas(self, weights: ndarray) -> ndarray:
         import numpy
@@ -213,7 +112,8 @@ class ClassSample(LabelSample):
 
 class Classification:
     """One label for each record. `labels` are those that may occur beyond the ones that a sample
-    has: give those of all systems where there are several.
+    has: give those of all systems where there are several. They change no average, for a label that
+    is neither gold nor predicted counts in none.
 
     `ece` is the expected calibration error (Guo et al. 2017) over `bins` bins of equal width. Bin m
     of M holds the confidences above (m-1)/M and up to m/M, the first one 0 as well; the gap between
@@ -227,7 +127,7 @@ class Classification:
 
     figures = (
         Figure("accuracy", "accuracy", 3),
-        *_AVERAGES,
+        *AVERAGES,
         Figure("mcc", "MCC", 3),
         Figure("ece", "ECE", 3, higher=False),
         Figure("roc-auc", "ROC-AUC", 3),
@@ -256,24 +156,19 @@ class Classification:
         labels = tuple(sorted({*self._labels, *gold, *predicted}))
         self._classes = len(labels)
         _check_lengths(gold, predicted, probabilities, confidence)
-        for number, each in enumerate(probabilities or (), start=1):
-            for label, value in each.items():
-                if not _sound(value):
-                    raise _unsound(number, f"probability of {label!r}", value)
+        _check_values(probabilities, confidence)
         if confidence is None:
-            confidence = _confidence(predicted, probabilities)
-        for number, value in enumerate(confidence or (), start=1):
-            if not _sound(value):
-                raise _unsound(number, "confidence", value)
-        every = _every(labels, probabilities)
+            sure = _of_labels(probabilities, [(label,) for label in predicted])
+        else:
+            sure = numpy.array(confidence, dtype=float)
         return ClassSample(
             labels,
             len(gold),
-            _occurrences(labels, [(label,) for label in gold]),
-            _occurrences(labels, [(label,) for label in predicted]),
+            occurrences(labels, [(label,) for label in gold]),
+            occurrences(labels, [(label,) for label in predicted]),
             self._bins,
-            None if confidence is None else numpy.array(confidence, dtype=float),
-            None if every is None else numpy.array(every, dtype=float),
+            None if sure is None else sure.ravel(),
+            _of_labels(probabilities, [labels] * len(gold)),
         )
 
 
@@ -281,7 +176,7 @@ class MultiLabel:
     """A set of labels, which may be empty, for each record. `labels` are those that may occur
     beyond the ones that a sample has: give those of all systems where there are several."""
 
-    figures = (Figure("accuracy", "exact match", 3), *_AVERAGES)
+    figures = (Figure("accuracy", "exact match", 3), *AVERAGES)
 
     def __init__(self, labels: Sequence[str] = ()) -> None:
         self._labels = labels
@@ -300,7 +195,7 @@ class MultiLabel:
         labels = tuple(sorted(set(self._labels).union(*gold, *predicted)))
         self._classes = len(labels)
         return LabelSample(
-            labels, len(gold), _occurrences(labels, gold), _occurrences(labels, predicted)
+            labels, len(gold), occurrences(labels, gold), occurrences(labels, predicted)
         )
 
 
@@ -311,7 +206,7 @@ def per_class(sample: LabelSample) -> list[ClassRow]:
     both, gold, predicted = (
         each[0] for each in sample.counts(numpy.ones((1, len(sample)), dtype=bool))
     )
-    columns = _ratio(both, predicted), _ratio(both, gold), _ratio(2 * both, gold + predicted)
+    columns = ratio(both, predicted), ratio(both, gold), ratio(2 * both, gold + predicted)
     figures = (column.tolist() for column in (*columns, gold.astype(int)))
     return [ClassRow(*row) for row in zip(sample.labels, *figures, strict=True)]
 
@@ -327,69 +222,48 @@ def confusion(sample: ClassSample) -> list[list[int]]:
     return matrix
 
 
-def _ratio(part: ndarray, whole: ndarray) -> ndarray:
-    """0 where the whole is 0."""
-    import numpy
-
-    ratio = numpy.zeros(whole.shape)
-    numpy.divide(part, whole, out=ratio, where=whole > 0)
-    return ratio
-
-
-def _averages(both: ndarray, gold: ndarray, predicted: ndarray) -> list[ndarray]:
-    """F1, precision and recall, macro and then micro, each (draws); counts are (draws, labels)."""
-    present = (gold + predicted > 0).sum(axis=1)
-    parts = (2 * both, gold + predicted), (both, predicted), (both, gold)
-    macro = [_ratio(_ratio(part, whole).sum(axis=1), present) for part, whole in parts]
-    micro = [_ratio(part.sum(axis=1), whole.sum(axis=1)) for part, whole in parts]
-    return macro + micro
-
-
 def _matthews(right: ndarray, total: ndarray, gold: ndarray, predicted: ndarray) -> ndarray:
     """The correlation of gold and predicted labels (Gorodkin 2004), 0 where either is constant."""
     import numpy
 
     shared = right * total - (gold * predicted).sum(axis=1)
     spread = (total**2 - (gold**2).sum(axis=1)) * (total**2 - (predicted**2).sum(axis=1))
-    return _ratio(shared, numpy.sqrt(spread))
+    return ratio(shared, numpy.sqrt(spread))
 
 
-def _occurrences(labels: Sequence[str], records: Sequence[Collection[str]]) -> Occurrences:
+def _of_labels(
+    probabilities: Sequence[Mapping[str, float]] | None, labels: Sequence[Sequence[str]]
+) -> ndarray | None:
+    """The probabilities (records, labels) of each record's `labels`; None where one is not
+    given."""
     import numpy
 
-    code_of = {label: code for code, label in enumerate(labels)}
-    found = [(record, code_of[label]) for record, some in enumerate(records) for label in set(some)]
-    table = numpy.array(found, dtype=numpy.intp).reshape(-1, 2)
-    return Occurrences(table[:, 0].copy(), table[:, 1].copy())
-
-
-def _confidence(
-    predicted: Sequence[str], probabilities: Sequence[Mapping[str, float]] | None
-) -> list[float] | None:
-    """The probability of each predicted label, None where one is not given."""
     if probabilities is None:
         return None
     try:
-        return [each[label] for each, label in zip(probabilities, predicted, strict=True)]
+        rows = [
+            [each[one] for one in some] for each, some in zip(probabilities, labels, strict=True)
+        ]
     except KeyError:
         return None
-
-
-def _every(
-    labels: Sequence[str], probabilities: Sequence[Mapping[str, float]] | None
-) -> list[list[float]] | None:
-    """The probability of each of `labels` in each record, None where one is not given."""
-    if probabilities is None:
-        return None
-    try:
-        return [[each[label] for label in labels] for each in probabilities]
-    except KeyError:
-        return None
+    return numpy.array(rows, dtype=float)
 
 
 def _check_lengths(*columns: Sequence[object] | None) -> None:
     if len({len(column) for column in columns if column is not None}) > 1:
         raise ValueError("columns of different lengths")
+
+
+def _check_values(
+    probabilities: Sequence[Mapping[str, float]] | None, confidence: Sequence[float] | None
+) -> None:
+    for number, each in enumerate(probabilities or (), start=1):
+        for label, value in each.items():
+            if not _sound(value):
+                raise _unsound(number, f"probability of {label!r}", value)
+    for number, value in enumerate(confidence or (), start=1):
+        if not _sound(value):
+            raise _unsound(number, "confidence", value)
 
 
 def _sound(value: float) -> bool:
