@@ -39,6 +39,7 @@ def examples() -> list[Example]:
 def folder(tmp_path: Path) -> Path:
     """The files that the examples speak of."""
     (tmp_path / "notes.txt").write_text("It is late.\n\nThe last train has left. We walk.\n")
+    (tmp_path / "late.txt").write_text("It is late.\n")
     (tmp_path / "books.csv").write_text('title,year\nThe Trial,1925\n"Oh, what\nfun",1999\n')
     (tmp_path / "labels.tsv").write_text("q1\tplaying football\nq2\tcooking a meal\n")
     for name in ("a", "b"):

@@ -42,6 +42,11 @@ FILES = {
     "articles.jsonl": json.dumps({"id": 1, "body": ARTICLE}) + "\n",
     "headlines.txt": "The minister resigned.\n\nThe home team won the cup final.\n",
     "reviews.txt": "I loved every minute of it.\nA dull and tiresome film.\n",
+    "ref.txt": "The old bridge over the river was closed on Monday.\nIt is late.\n",
+    "a.txt": "The old bridge over the river was shut on Monday.\nIt is late.\n",
+    "b.txt": "The bridge at the river closed on Monday.\nIt is late.\n",
+    "said.tsv": "label\tscore\nsports\t0.9\npolitics\t0.6\n",
+    "gold.csv": "id,label\n1,sports\n2,sports\n",
     "topics.tsv": "sports\ta match, a race, a team\npolitics\ta government, an election\n",
 }
 
@@ -82,6 +87,6 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 
     text = " ".join(README.read_text().split())
     listed = set(
-        map(int, re.findall(r"[ ,](\d+) (?=[a-z])", text.partition("which kind:")[2][:220]))
+        map(int, re.findall(r"[ ,](\d+) (?=[a-z])", text.partition("which kind:")[2][:260]))
     )
     assert listed == {code.value for code in ExitCode}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,9 @@ HEAVY = {
     "huggingface_hub",
     "sacrebleu",
     "rouge_score",
+    "rapidfuzz",
+    "nltk",
+    "sklearn",
     "requests",
     "urllib3",
     "httpx",
@@ -70,10 +74,22 @@ def test_version_imports_next_to_nothing() -> None:
         ["generate", "--help"],
         ["chat", "--help"],
         ["devices", "--help"],
+        ["eval", "--help"],
+        ["eval", "translate", "--help"],
+        ["eval", "summarize", "--help"],
+        ["eval", "classify", "--help"],
     ],
 )
 def test_help_imports_no_model_library(arguments: list[str]) -> None:
     assert heavy(imported(*arguments)) == set()
+
+
+def test_bleu_imports_no_numpy(tmp_path: Path) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_text("It is late.\n")
+    arguments = ["--hyp", str(file), "--ref", str(file), "--metric", "bleu"]
+    modules = imported("eval", "translate", *arguments)
+    assert heavy(modules) - {each for each in modules if each.startswith("sacrebleu")} == set()
 
 
 @pytest.mark.usefixtures("weights")

@@ -7,6 +7,7 @@ themselves, the rest from `manual_text`. The pages are man(7).
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -20,6 +21,7 @@ from nlpcli import __version__
 from nlpcli.backends.choice import BACKENDS
 from nlpcli.cli import COMMANDS, app
 from nlpcli.cli.completion import SCRIPTS, new_context
+from nlpcli.cli.eval.export import SCHEMA
 from nlpcli.cli.help import Entry, by_panel, commands, entries, summary, usage
 from nlpcli.cli.manual_text import DATE, PAGES
 from nlpcli.errors import EXIT_MEANINGS
@@ -219,7 +221,12 @@ def _backends(group: Any, context: typer.Context) -> Iterator[str]:
         yield from _term(_inline(f"`{name}`"), f"{entry.summary[:1].upper()}{entry.summary[1:]}.")
 
 
-_KNOWN = {"commands": _commands, "exit": _exits, "backends": _backends}
+def _schema(group: Any, context: typer.Context) -> list[str]:
+    lines = json.dumps(SCHEMA, indent=1).splitlines()
+    return [".IP", ".EX", *map(_shown, lines), ".EE"]
+
+
+_KNOWN = {"commands": _commands, "exit": _exits, "backends": _backends, "schema": _schema}
 
 
 def _filled(text: str) -> list[str]:

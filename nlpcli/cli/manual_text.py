@@ -481,6 +481,101 @@ From a script:
     $ printf 'Remember 7421.\\nWhich number was it?\\n' | nlpcli chat
 """
 
+EVAL = """
+A system is what made the outputs; `--hyp` gives them, a record each, and `--ref` the references in
+the same order. Both are text with a record on each line, JSONL, CSV or TSV, also `.gz` and `.zst`.
+Without `--ref` the references are fields of the first outputs, as they are where a command wrote
+its answers beside them:
+
+    nlpcli translate --to de test.jsonl -o out.jsonl
+    nlpcli eval translate --hyp out.jsonl --ref-field reference
+
+A record has one reference for each `--ref`; in JSONL the field may hold a list of them, and records
+may have different numbers. The table goes to standard output.
+
+# FIELDS
+
+The output is in the field that the command of the task adds: `translation`, `summary`, `label` or
+`generation`. The reference is in the first of these that is there: `reference`, `references`,
+`target`; for labels `gold`, `reference`, `label`, `target`; for answers also `answer` and
+`answers`; for summaries also `highlights`. `--hyp-field` and `--ref-field` name others. Spaces at
+the end of a line of text do not count.
+
+# METRICS
+
+Every score tells how it came about: its signature names the metric's parameters, the number of
+references, the library's version, and the draws and the seed where there were any.
+
+`bleu`, `chrf`, `chrf++`, `ter` :: Of translations: sacreBLEU's figures, tokenizers and signatures,
+to the last digit. The tokenizers `ja-mecab` and `ko-mecab` need `sacrebleu[ja]` and
+`sacrebleu[ko]`; `spm`, `flores101` and `flores200` are downloaded by sacreBLEU. A record by itself
+is scored with effective order.
+
+`rouge1` to `rouge9`, `rougeL`, `rougeLsum` :: Of summaries: rouge_score's F1, in per cent;
+`rouge1-precision` and `rouge1-recall` are asked for by these names. Of several references the one
+with the best F1 counts. rouge_score sees a-z and 0-9 alone: `--rouge-tokenizer unicode` is for
+other languages.
+
+`accuracy`, `f1`, `precision`, `recall`, `micro-f1`, `micro-precision`, `micro-recall`, `mcc` :: Of
+labels: scikit-learn's figures, 0 where it divides by zero; `f1`, `precision` and `recall` are means
+over the labels.
+
+`ece` :: The expected calibration error of the scores beside the labels, over `--bins` bins of equal
+width.
+
+`roc-auc` :: The area under the ROC curve, where the probabilities of all labels are told, as
+`nlpcli classify --top-k` *K* `-f jsonl` does.
+
+`exact-match`, `token-f1` :: Of answers: as SQuAD's script, without regard to case, punctuation,
+articles and spaces.
+
+# SIGNIFICANCE
+
+With several systems, each score has a 95 % confidence interval from a bootstrap over the records,
+and each system but the first a p-value: that of a paired bootstrap, or with `--paired
+randomization` of an approximate randomization test. Draws, intervals and p-values are sacreBLEU's
+for the same seed and number of draws, for every metric. `--ci` tells the interval of one system
+too.
+
+# OUTPUT
+
+`table` :: For a person: at the width of the terminal, else of 80 columns or `COLUMNS`.
+
+`json` :: One object, whose schema is below.
+
+`jsonl` :: An object for each record of each system, with its output, its references and its own
+scores.
+
+`markdown`, `latex` :: A table to paste.
+
+`tsv` :: A row for each score, with all digits.
+
+`--fail-under` takes a least score, or of `ter` and `ece` a greatest: the report is written, and the
+exit code is 6 where a system misses it.
+
+# SCHEMA
+
+The object that `-f json` writes is valid under this JSON Schema as long as its version is the
+same:
+
+@schema
+
+# EXAMPLES
+
+    $ printf 'It is late.\\n' | nlpcli eval translate --hyp - --ref late.txt \\
+        --metric bleu -f tsv | cut -f 1-3
+    system	metric	score
+    -	bleu	100.00000000000004
+
+Two systems, tested against each other:
+
+    nlpcli eval translate --hyp a.txt --hyp b.txt --ref ref.txt --metric bleu,chrf,ter
+
+In a build:
+
+    nlpcli eval summarize --hyp out.jsonl --fail-under rouge1=40
+"""
+
 MODELS = """
 # EXAMPLES
 
@@ -626,6 +721,7 @@ PAGES = {
     "summarize": SUMMARIZE,
     "generate": GENERATE,
     "chat": CHAT,
+    "eval": EVAL,
     "models": MODELS,
     "devices": DEVICES,
 }

@@ -255,28 +255,30 @@ class Shared(NamedTuple):
         return 0 if self.batch_size == "auto" else int(self.batch_size)
 
 
-def taking(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Turn `command(given, *, …)` into a typer command that has the options `names` of Shared too.
+def taking(
+    *names: str, kind: type[Any] = Shared
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Turn `command(given, *, …)` into a typer command that has the options `names` of `kind` too.
 
     They come to it together as `given`; the inputs stand first, the command's own options next.
     """
 
     def turned(command: Callable[..., Any]) -> Callable[..., Any]:
         own = list(inspect.signature(command).parameters.values())[1:]
-        kind = inspect.Parameter.KEYWORD_ONLY
+        keyword = inspect.Parameter.KEYWORD_ONLY
         others = [
-            inspect.Parameter(name, kind, default=default, annotation=Shared.__annotations__[name])
-            for name, default in Shared._field_defaults.items()
+            inspect.Parameter(name, keyword, default=default, annotation=kind.__annotations__[name])
+            for name, default in kind._field_defaults.items()
             if name in names
         ]
         inputs = [others.pop(0)] if "inputs" in names else []
-        parameters = [*inputs, *(each.replace(kind=kind) for each in own), *others]
+        parameters = [*inputs, *(each.replace(kind=keyword) for each in own), *others]
 
         def call(**values: Any) -> Any:
-            given = Shared(**{name: values.pop(name) for name in names})
+            given = kind(**{name: values.pop(name) for name in names})
             return command(given, **values)
 
-        call.__doc__ = command.__doc__
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
         call.__annotations__ = {each.name: each.annotation for each in parameters}
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return call

@@ -47,9 +47,11 @@ class Sample(Protocol):
 
 
 class Metric(Protocol):
-    """`figures` in the order of a sample's scores."""
+    """Beside what it declares here, it has a method that takes a sample of a system's records."""
 
-    figures: tuple[Figure, ...]
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """In the order of a sample's scores."""
 
     @property
     def signature(self) -> str:

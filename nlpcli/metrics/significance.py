@@ -46,10 +46,13 @@ def bootstrap(sample: Sample, draws: int = BOOTSTRAP_DRAWS, seed: int = SEED) ->
 
 
 def interval(scores: ndarray) -> Interval:
-    """The interval of a figure's `scores` (draws) over the bootstrap draws."""
+    """The interval of a figure's `scores` (draws) over the bootstrap draws, those left out that
+    the figure says nothing of (nan)."""
     import numpy
 
-    ranked = numpy.sort(scores)
+    ranked = numpy.sort(scores[~numpy.isnan(scores)])
+    if not len(ranked):
+        return Interval(*[float("nan")] * 4)
     cut = len(ranked) // 40
     low, high = ranked[cut], ranked[len(ranked) - cut - 1]
     return Interval(float(ranked.mean()), float(high - low) / 2, float(low), float(high))
@@ -61,7 +64,7 @@ def paired_bootstrap(baseline: ndarray, system: ndarray, difference: float) -> f
     import numpy
 
     found = numpy.abs(system - baseline)
-    return _p_value(found - found.mean(), abs(difference))
+    return _p_value(found - numpy.nanmean(found), abs(difference))
 
 
 def randomization(
@@ -85,8 +88,12 @@ def randomization(
 
 
 def _p_value(found: ndarray, real: float) -> float:
-    """The share of draws beyond the `real` difference, the real one counted among them."""
-    return float(((found > real).sum() + 1) / (len(found) + 1))
+    """The share of draws beyond the `real` difference, the real one counted among them; draws that
+    the figure says nothing of are left out."""
+    import numpy
+
+    known = found[~numpy.isnan(found)]
+    return float(((known > real).sum() + 1) / (len(known) + 1))
 
 
 def _with_replacement(generator: Generator, draws: int, size: int) -> Iterator[ndarray]:
