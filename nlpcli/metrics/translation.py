@@ -187,13 +187,13 @@ class Ter(_Metric):
 
     def _rows(self, hypotheses: Sequence[str], references: References) -> list[Row]:
         """The fewest edits to a reference, and the references' mean length in words."""
-        from sacrebleu.metrics.lib_ter import translation_edit_rate
+        from nlpcli.metrics.ter import edits
 
         rows = []
         for hypothesis, some in zip(hypotheses, references, strict=True):
             words = self._words(hypothesis)
             others = [self._words(reference) for reference in some]
-            least = min(translation_edit_rate(words, other)[0] for other in others)
+            least = min(edits(words, other) for other in others)
             rows.append([least, sum(map(len, others)) / len(others)])
         return rows
 
