@@ -7,6 +7,7 @@ and its last symbol: no n-gram is ever cut out or hashed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,7 +64,5 @@ def _symbols(sequences: list[Sequence[Any]]) -> ndarray:
         found: ndarray = (dense.cumsum() - 1)[points]
         return found
     known: dict[Any, int] = {}
-    return numpy.array(
-        [known.setdefault(symbol, len(known)) for each in sequences for symbol in each],
-        numpy.int64,
-    )
+    symbols = chain.from_iterable(sequences)
+    return numpy.fromiter((known.setdefault(each, len(known)) for each in symbols), numpy.int64)

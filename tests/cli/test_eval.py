@@ -141,6 +141,27 @@ def test_outputs_and_references_in_one_file_and_several_references() -> None:
     assert float(one.splitlines()[1].split(b"\t")[2]) == expected
 
 
+def test_summaries_by_line_and_by_sentence() -> None:
+    jsonl("out.jsonl", {"summary": "b a.\nd c.", "reference": "a b.\nc d."})
+    done = run("eval", "summarize", "--hyp", "out.jsonl", "-f", "json", "--fail-under", "rouge1=9")
+    told = json.loads(done.stdout)
+    jsonschema.validate(told, SCHEMA)
+    scores = {score["metric"]: score["score"] for score in told["systems"][0]["scores"]}
+    assert scores["rouge1"] == scores["rouge1-precision"] == 100
+    assert (scores["rougeL"], scores["rougeLsum"]) == (50, 50)
+    done = run("eval", "summarize", "--hyp", "out.jsonl", "--metric", "rouge2")
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()[2:5]] == ["ROUGE-2"] * 3
+
+
+def test_languages_that_rouge_score_does_not_see() -> None:
+    Path("said.txt").write_text("Привет, мир\n")
+    arguments = ["--hyp", "said.txt", "--ref", "gold.txt", "--metric", "rouge1", "-f", "tsv"]
+    Path("gold.txt").write_text("Привет, мир\n")
+    for tokenizer, score in (("rouge", b"0.0"), ("unicode", b"100.0")):
+        done = run("eval", "summarize", *arguments, "--rouge-tokenizer", tokenizer)
+        assert done.stdout.splitlines()[1].split(b"\t")[2] == score
+
+
 def test_labels_with_scores_and_probabilities() -> None:
     Path("said.txt").write_text("a\t0.9\nb\t0.6\na\t0.7\n")
     Path("gold.txt").write_text("a\nb\nb\n")
