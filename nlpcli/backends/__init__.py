@@ -92,6 +92,16 @@ class Result(NamedTuple):
         return self.hypotheses[0].text
 
 
+class Scored(NamedTuple):
+    """A token of a given text: the characters [start, end) of it that the token stands for, and
+    its log-probability (natural) given what stands before it. Tokens that share the bytes of one
+    character overlap."""
+
+    start: int
+    end: int
+    logprob: float
+
+
 class Delta(NamedTuple):
     """A piece of a streamed output. The last one has `finish` set, as in Hypothesis."""
 
@@ -135,6 +145,18 @@ class LanguageModel(Backend, Protocol):
     ) -> list[list[float]]:
         """For each request, the log-probability (natural, summed over tokens) of each of
         `continuations` as the output. Only where the entry has the feature `likelihoods`."""
+
+    def logprobs(self, text: str, window: int = 0, stride: int = 0) -> list[Scored]:
+        """The tokens of `text`, in order. Only where the entry has the feature `likelihoods`.
+
+        A longer text is read in windows of `window` tokens (0: the model's own), each `stride`
+        tokens (0: half a window) after the one before. A token is scored once, in the first
+        window that reaches it, given what that window has before it. A token that nothing stands
+        before has no probability and is left out: the first of the text, where the tokenizer
+        itself puts no beginning token there, and the first of each window where the stride is
+        the whole window. Special tokens that the tokenizer adds count in the window and are not
+        scored. Raises UsageError for a window beyond the model's, or a stride beyond the window.
+        """
 
 
 class Encoder(Model, Protocol):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Token
+from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Scored, Token, sliding
 from nlpcli.device import Device
 from nlpcli.registry import LocalModel
 
@@ -46,6 +46,15 @@ class Echo:
     ) -> list[list[float]]:
         """The shorter, the likelier."""
         return [[-float(len(each)) for each in continuations] for _ in requests]
+
+    def logprobs(self, text: str, window: int = 0, stride: int = 0) -> list[Scored]:
+        """Each character is a token, and one as likely as another."""
+        ids, spans = list(map(ord, text)), [(at, at + 1) for at in range(len(text))]
+
+        def score(_: list[list[int]], counts: list[int]) -> list[list[float]]:
+            return [[-1.0] * count for count in counts]
+
+        return sliding.logprobs(ids, spans, self.window, window, stride, score)
 
     def embed(self, texts: Sequence[str], batch_size: int = 0) -> Any:
         """How often each of 64 residues of the characters occurs, made a row of length one."""

@@ -112,6 +112,19 @@ class Prompts:
             raise DataError("an empty prompt", "give the model some words to begin with")
         return ids
 
+    def spans(self, text: str) -> tuple[list[int], list[tuple[int, int] | None]]:
+        """The ids of a whole text, and the characters [start, end) of it that each stands for;
+        None for a token that the tokenizer puts in front. It ends where the text does."""
+        found = self._tokenizer.encode(text)
+        added = found.special_tokens_mask
+        count = len(added)
+        while count and added[count - 1]:
+            count -= 1
+        return list(found.ids[:count]), [
+            None if special else span
+            for special, span in zip(added[:count], found.offsets[:count], strict=True)
+        ]
+
     def continuation(self, text: str) -> list[int]:
         """The ids of `text` as they follow a prompt."""
         return self._piece(text)

@@ -120,8 +120,8 @@ class Rouge:
     def _row(self, text: _Text, references: list[_Text]) -> list[float]:
         row: list[float] = []
         for kind in self.kinds:
-            # max keeps the first of equals.
-            row += max((_score(kind, text, each) for each in references), key=_f1)
+            scores = [_score(kind, text, each) for each in references]
+            row += max(scores, key=_f1)  # which keeps the first of equals
         row.append(1.0)
         return row
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import ctranslate2
 
 from nlpcli import registry
-from nlpcli.backends import Decoding, Delta, Request, Result, prompt, recipe
+from nlpcli.backends import Decoding, Delta, Request, Result, Scored, prompt, recipe, sliding
 from nlpcli.backends.ct2.storage import computed, stored
 from nlpcli.backends.ct2.writing import Writing
 from nlpcli.backends.draft import Draft
@@ -32,6 +32,9 @@ from nlpcli.registry import LocalModel
 _POLL_SECONDS = 0.005
 _BLOCK = 16  # tokens
 _CPU_ROWS, _CUDA_ROWS = 48, 256  # the greatest batches
+# What CTranslate2 holds to score a row, for each of its tokens and each of the vocabulary, and what
+# all rows that are scored at once may take.
+_BYTES_A_SCORE, _SCORED_BYTES = 6, 2**31
 
 
 class _Row(NamedTuple):
@@ -145,6 +148,15 @@ class Decoder:
             for logprobs, ending in zip(self._logprobs(rows), endings * len(requests), strict=True)
         )
         return [[next(sums) for _ in endings] for _ in requests]
+
+    def logprobs(self, text: str, window: int = 0, stride: int = 0) -> list[Scored]:
+        ids, spans = self._prompts.spans(text)
+        return sliding.logprobs(ids, spans, self.window, window, stride, self._endings)
+
+    def _endings(self, rows: list[list[int]], counts: list[int]) -> list[list[float]]:
+        """The log-probabilities of as many tokens at the end of each row."""
+        found = self._logprobs(rows)
+        return [row[len(row) - count :] for row, count in zip(found, counts, strict=True)]
 
     def _draft(self, decoding: Decoding, *, live: bool = False) -> Draft:
         return Draft(self._tokenizer, self._ends, decoding, live=live)
@@ -263,13 +275,15 @@ class Decoder:
 
     def _logprobs(self, rows: Sequence[list[int]]) -> list[list[float]]:
         """The log-probability of each token but the first. One row a batch: no padding, and
-        nothing that depends on the others; a row is enough to keep a thread busy."""
+        nothing that depends on the others; a row is enough to keep a thread busy, where memory
+        has room for so many."""
+        longest = max(map(len, rows), default=1)
+        room = _SCORED_BYTES // (_BYTES_A_SCORE * longest * len(self._names))
         tokens = [[self._names[index] for index in ids] for ids in rows]
-        with of_batch(self._device):
-            found = self._ready(self._workers).score_batch(
-                tokens, max_batch_size=1, max_input_length=0
-            )
-        return [list(result.log_probs) for result in found]
+        futures = self._ready(max(1, min(self._workers, room))).score_batch(
+            tokens, max_batch_size=1, max_input_length=0, asynchronous=True
+        )
+        return [list(_awaited(future, self._device).log_probs) for future in futures]
 
 
 def _even(group: list[int], count: int) -> list[list[int]]:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 
-from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, prompt
+from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Scored, prompt, sliding
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.ct2.make_decoder import window
 from nlpcli.backends.draft import Alternatives, Draft
 from nlpcli.backends.memory import of_batch
 from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
-from nlpcli.batching import by_length
+from nlpcli.batching import by_equal_length, by_length
 from nlpcli.device import Device
 from nlpcli.errors import DataError, ModelError, UsageError
 from nlpcli.registry import LocalModel
@@ -29,6 +30,7 @@ from nlpcli.registry import LocalModel
 # Padded tokens of a batch, outputs included.
 _BATCH_TOKENS = {"cpu": 8192, "cuda": 131072, "mps": 16384, "xpu": 65536}
 _ASSUMED_OUTPUT = 128  # tokens, where no limit is given
+_POSITIONS = 256  # whose probabilities are worked out at once: each has a float of every token
 
 
 class _Row(NamedTuple):
@@ -70,6 +72,7 @@ class Decoder:
         self._pad = min(self._ends, default=0)
         self.window = window(self._model.config.get_text_config())
         self.chat = self._prompts.chat
+        self._keeps = "logits_to_keep" in signature(self._model.forward).parameters
 
     def measure(self, text: str) -> int:
         return self._prompts.measure(text)
@@ -161,6 +164,10 @@ class Decoder:
         size = len(endings)
         return [sums[start * size : (start + 1) * size] for start in range(len(requests))]
 
+    def logprobs(self, text: str, window: int = 0, stride: int = 0) -> list[Scored]:
+        ids, spans = self._prompts.spans(text)
+        return sliding.logprobs(ids, spans, self.window, window, stride, self._endings)
+
     def _row(self, place: int, request: Request, most: int | None) -> _Row | str:
         """The prompt, or why there can be no answer to it."""
         try:
@@ -216,6 +223,30 @@ class Decoder:
             float(row[len(row) - len(ending) :].sum())
             for row, (_, ending) in zip(chosen, pairs, strict=True)
         ]
+
+    def _endings(self, rows: list[list[int]], counts: list[int]) -> list[list[float]]:
+        """The log-probabilities of as many tokens at the end of each row."""
+        found: list[list[float]] = [[] for _ in rows]
+        for batch in by_equal_length(list(map(len, rows)), budget=self._budget // 4):
+            ids = torch.tensor([rows[index] for index in batch], device=self._device)
+            keep = max(counts[index] for index in batch) + 1
+            with of_batch(self._device), torch.inference_mode():
+                # What each position says of the next; the last says nothing of the row.
+                few = {"logits_to_keep": keep} if self._keeps else {}
+                logits = self._model(ids, use_cache=False, **few).logits[:, -keep:-1]
+                for row, index in enumerate(batch):
+                    own, count = slice(keep - 1 - counts[index], None), counts[index]
+                    found[index] = _chosen(logits[row, own], ids[row, -count:])
+        return found
+
+
+def _chosen(logits: Any, ids: Any) -> list[float]:
+    """The log-probability of each of `ids` under its row of `logits` (ids, vocabulary)."""
+    found: list[float] = []
+    for some, chosen in zip(logits.split(_POSITIONS), ids.split(_POSITIONS), strict=True):
+        every = some.float().log_softmax(-1)
+        found += every.gather(1, chosen[:, None])[:, 0].tolist()
+    return found
 
 
 class _Writing:

@@ -5,10 +5,11 @@ from typing import Annotated
 from nlpcli.cli.eval.options import Scoring, scoring
 from nlpcli.cli.options import one_of, option
 from nlpcli.errors import UsageError
-from nlpcli.metrics.rouge import KINDS, TOKENIZERS, Rouge
+from nlpcli.metrics.rouge import KINDS, Rouge
 
 ROUGE = "ROUGE"
 DEFAULT = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+TOKENIZERS = ("rouge", "unicode")
 PARTS = ("", "-precision", "-recall")
 
 
@@ -51,7 +52,7 @@ def summarize(
         "summarize",
         given,
         found,
-        [Rouge(kinds, stem, rouge_tokenizer)],
+        [Rouge(kinds, stem, "unicode" if rouge_tokenizer == "unicode" else "rouge")],
         lambda metric, system: metric.sample(system.outputs, found.references),
         asked,
         least,
