@@ -121,7 +121,8 @@ class Rouge:
         row: list[float] = []
         for kind in self.kinds:
             scores = [_score(kind, text, each) for each in references]
-            row += max(scores, key=_f1)  # which keeps the first of equals
+            best = max(scores, key=_f1)  # the first of equals
+            row += best
         row.append(1.0)
         return row
 
