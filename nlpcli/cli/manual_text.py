@@ -562,10 +562,12 @@ same:
 
 # EXAMPLES
 
-    $ printf 'It is late.\\n' | nlpcli eval translate --hyp - --ref late.txt \\
-        --metric bleu -f tsv | cut -f 1-3
+    $ printf 'It is late.\\n' |
+        nlpcli eval translate --hyp - --ref late.txt -f tsv | cut -f 1-3
     system	metric	score
     -	bleu	100.00000000000004
+    -	chrf	100.0
+    -	ter	0.0
 
 Two systems, tested against each other:
 
