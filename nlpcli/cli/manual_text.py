@@ -563,7 +563,8 @@ same:
 # EXAMPLES
 
     $ printf 'It is late.\\n' |
-        nlpcli eval translate --hyp - --ref late.txt -f tsv | cut -f 1-3
+        nlpcli eval translate --hyp - --ref late.txt -f tsv |
+        cut -f 1-3
     system	metric	score
     -	bleu	100.00000000000004
     -	chrf	100.0

@@ -232,3 +232,17 @@ def test_bad_input_is_one_line_and_the_right_code(
     assert first.startswith("nlpcli: ") and said in first
     assert len(rest) <= 1 and all(line.startswith("  ") for line in rest)
     assert done.stdout == b""
+
+
+def test_references_of_a_stream_are_its_own_fields() -> None:
+    line = json.dumps({"translation": "It is late.", "reference": "It is late."}) + "\n"
+    done = run("eval", "translate", "--hyp", "-", "-i", "jsonl", "-f", "json", stdin=line.encode())
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["systems"][0]["name"] == "-"
+
+
+@pytest.mark.parametrize("references", [[], ["--ref", "-"]])
+def test_text_needs_references_of_its_own(references: list[str]) -> None:
+    done = run("eval", "translate", "--hyp", "-", *references, stdin=b"It is late.\n")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 2

@@ -38,13 +38,22 @@ def read(given: Scoring, output: str, references: Sequence[str]) -> Data:
         twice = next((path for path in paths if paths.count(path) > 1), None)
         if twice is not None:
             raise UsageError(f"{option} {twice} is given twice", "leave one of them out")
+    if "-" in given.hyp and "-" in (given.ref or []):
+        raise UsageError("--hyp - and --ref - are one stream", "put one of them into a file")
     fields = [given.ref_field] if given.ref_field else list(references)
     if not given.ref and (own := given.hyp_field or output) in fields:
         if given.ref_field:
             raise UsageError(f"--ref-field {own} is the field of the outputs", "name another")
         fields.remove(own)
-    systems = [_system(path, given, output) for path in given.hyp]
-    columns = [_references(path, given, fields) for path in given.ref or given.hyp[:1]]
+    name = given.hyp_field or output
+    held = [_read(path, given, [name]) for path in given.hyp]
+    systems = [_system(*both, name) for both in zip(given.hyp, held, strict=True)]
+    if given.ref:
+        columns = [_references(_read(path, given, fields), fields) for path in given.ref]
+    elif all(record.raw for record in held[0]):
+        columns = [_references(held[0], fields)]
+    else:
+        raise UsageError(f"no references for {given.hyp[0]}", "name them: --ref FILE")
     first = given.hyp[0]
     size = len(systems[0].outputs)
     counts = [(system.name, len(system.outputs)) for system in systems]
@@ -63,18 +72,14 @@ def read(given: Scoring, output: str, references: Sequence[str]) -> Data:
     return Data(systems, together)
 
 
-def _system(path: str, given: Scoring, field: str) -> System:
-    name = given.hyp_field or field
-    outputs, records = [], []
-    for record in _read(path, given, [name]):
-        outputs.append(_text(_value(record, [name]), record))
-        records.append(record.fields(name))
-    return System(path, outputs, records)
+def _system(path: str, records: list[Record], field: str) -> System:
+    outputs = [_text(_value(record, [field]), record) for record in records]
+    return System(path, outputs, [record.fields(field) for record in records])
 
 
-def _references(path: str, given: Scoring, fields: list[str]) -> list[list[str]]:
+def _references(records: list[Record], fields: list[str]) -> list[list[str]]:
     """The references of each record: one, or as many as the list in its field has."""
-    return [_listed(_value(record, fields), record) for record in _read(path, given, fields)]
+    return [_listed(_value(record, fields), record) for record in records]
 
 
 def _read(path: str, given: Scoring, fields: list[str]) -> list[Record]:
