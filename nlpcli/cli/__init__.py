@@ -64,11 +64,12 @@ def format_help(command: Any, ctx: Any, formatter: Any) -> None:
 
 def prepare(command: Any) -> None:
     """Give `command` our help page, and each of its options a variable: --batch-size reads
-    NLPCLI_BATCH_SIZE."""
+    NLPCLI_BATCH_SIZE. What may be given several times has none."""
     command.format_help = partial(format_help, command)
     for parameter in command.params:
         longest = max(getattr(parameter, "opts", ()), key=len, default="")
-        if longest.startswith("--") and longest not in ("--help", "--text"):
+        several = getattr(parameter, "multiple", False)
+        if longest.startswith("--") and longest != "--help" and not several:
             parameter.envvar = "NLPCLI_" + longest[2:].upper().replace("-", "_")
             parameter.show_envvar = False
         if parameter.type.name == "float range":

@@ -59,11 +59,11 @@ def _with_subcommands(command: Any) -> list[Any]:
 
 
 def _options(command: Any) -> dict[str, str]:
-    """The long option names of a command, and the parameter each sets."""
+    """The long names of a command's options that take one value, and the parameter each sets."""
     names = {}
     for parameter in command.params:
         for name in getattr(parameter, "opts", ()):
-            if name.startswith("--"):
+            if name.startswith("--") and not getattr(parameter, "multiple", False):
                 names[_name(name)] = parameter.name
     return names
 

@@ -77,8 +77,14 @@ def by_panel(options: list[Entry]) -> dict[str, list[Entry]]:
 def commands(group: Any, context: Any) -> Iterator[tuple[str, str]]:
     """The names and summaries of a group's commands."""
     known = getattr(group, "summaries", {})
-    for name in group.list_commands(context):
+    for name in shown(group, context):
         yield name, known.get(name) or summary(group.get_command(context, name))
+
+
+def shown(group: Any, context: Any) -> list[str]:
+    """The names of a group's commands that are not hidden."""
+    hidden = {name for name, each in group.commands.items() if getattr(each, "hidden", False)}
+    return [name for name in group.list_commands(context) if name not in hidden]
 
 
 def write_page(command: Any, context: Any, formatter: Any) -> None:

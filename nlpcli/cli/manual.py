@@ -22,7 +22,7 @@ from nlpcli.backends.choice import BACKENDS
 from nlpcli.cli import COMMANDS, app
 from nlpcli.cli.completion import SCRIPTS, new_context
 from nlpcli.cli.eval.export import SCHEMA
-from nlpcli.cli.help import Entry, by_panel, commands, entries, summary, usage
+from nlpcli.cli.help import Entry, by_panel, commands, entries, shown, summary, usage
 from nlpcli.cli.manual_text import DATE, PAGES
 from nlpcli.errors import EXIT_MEANINGS
 
@@ -68,7 +68,7 @@ def _command_page(name: str, command: Any, context: typer.Context) -> str:
     body = []
     if hasattr(command, "commands"):
         body.append(".SH SUBCOMMANDS")
-        for word in command.list_commands(context):
+        for word in shown(command, context):
             subcommand = command.get_command(context, word)
             body += _subcommand(name, subcommand, new_context(subcommand, word, context))
     elif arguments:

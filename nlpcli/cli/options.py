@@ -50,6 +50,31 @@ def devices(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+DEVICE = option(
+    "--device",
+    "-d",
+    metavar="DEVICE",
+    help="auto, cpu, cuda, cuda:1, mps or xpu.",
+    panel=MODEL,
+    autocompletion=devices,
+)
+BACKEND = option(
+    "--backend",
+    metavar="NAME",
+    help=f"auto, {', '.join(BACKENDS)}.",
+    panel=MODEL,
+    autocompletion=one_of("auto", *BACKENDS),
+)
+DTYPE = option(
+    "--dtype",
+    metavar="TYPE",
+    help=f"The number format: {', '.join(DTYPES)}.",
+    panel=MODEL,
+    autocompletion=one_of(*DTYPES),
+)
+OFFLINE = option("--offline", help="Open no network connection; use what is here.", panel=MODEL)
+
+
 class Shared(NamedTuple):
     """The options of every command that runs a model over records."""
 
@@ -140,41 +165,10 @@ class Shared(NamedTuple):
             show_default=False,
         ),
     ] = None
-    device: Annotated[
-        str,
-        option(
-            "--device",
-            "-d",
-            metavar="DEVICE",
-            help="auto, cpu, cuda, cuda:1, mps or xpu.",
-            panel=MODEL,
-            autocompletion=devices,
-        ),
-    ] = "auto"
-    backend: Annotated[
-        str,
-        option(
-            "--backend",
-            metavar="NAME",
-            help=f"auto, {', '.join(BACKENDS)}.",
-            panel=MODEL,
-            autocompletion=one_of("auto", *BACKENDS),
-        ),
-    ] = "auto"
-    dtype: Annotated[
-        str,
-        option(
-            "--dtype",
-            metavar="TYPE",
-            help=f"The number format: {', '.join(DTYPES)}.",
-            panel=MODEL,
-            autocompletion=one_of(*DTYPES),
-        ),
-    ] = "auto"
-    offline: Annotated[
-        bool,
-        option("--offline", help="Open no network connection; use what is here.", panel=MODEL),
-    ] = False
+    device: Annotated[str, DEVICE] = "auto"
+    backend: Annotated[str, BACKEND] = "auto"
+    dtype: Annotated[str, DTYPE] = "auto"
+    offline: Annotated[bool, OFFLINE] = False
     batch_size: Annotated[
         str,
         option(
@@ -271,7 +265,7 @@ def taking(
             for name, default in kind._field_defaults.items()
             if name in names
         ]
-        inputs = [others.pop(0)] if "inputs" in names else []
+        inputs = [others.pop(0)] if {"inputs", "options"} & {*names} else []
         parameters = [*inputs, *(each.replace(kind=keyword) for each in own), *others]
 
         def call(**values: Any) -> Any:

@@ -24,9 +24,10 @@ from nlpcli.backends.sliding import cut
 from nlpcli.backends.torch.decoder import Decoder as Torch
 from nlpcli.device import Device
 from nlpcli.errors import UsageError
-from nlpcli.metrics.perplexity import Perplexity, lines
+from nlpcli.metrics.perplexity import Perplexity
 from nlpcli.metrics.significance import bootstrap
 from nlpcli.registry import LocalModel, ModelSpec
+from nlpcli.tasks.likelihood import lines
 
 CPU = Device("cpu", dtype="float32", threads=2)
 SIDES = ["ct2", "torch"]
@@ -218,7 +219,7 @@ def test_a_token_counts_where_it_begins() -> None:
 
 
 def test_figures() -> None:
-    metric = Perplexity(64, 32, "tiny")
+    metric = Perplexity("64", "32", "tiny")
     rows = lines("one\ntwo\n", [Scored(1, 3, -math.log(8)), Scored(4, 8, -math.log(2))])
     sample = metric.sample(rows)
     assert sample.scores() == pytest.approx([4.0, 0.5, -math.log(16), 2])
@@ -234,7 +235,7 @@ def test_figures() -> None:
 
 
 def test_figures_of_nothing_and_of_the_impossible() -> None:
-    metric = Perplexity(64, 32, "tiny")
+    metric = Perplexity("64", "32", "tiny")
     nothing = metric.sample(lines("", []))
     assert [math.isnan(value) for value in nothing.scores()] == [True, True, False, False]
     unscored = metric.sample(lines("a\n", []))

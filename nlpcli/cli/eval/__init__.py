@@ -4,6 +4,7 @@ import typer
 
 from nlpcli.cli.eval.classify import classify
 from nlpcli.cli.eval.generate import generate
+from nlpcli.cli.eval.logprobs import logprobs
 from nlpcli.cli.eval.summarize import summarize
 from nlpcli.cli.eval.translate import translate
 
@@ -15,3 +16,4 @@ app = typer.Typer(
 )
 for command in (translate, summarize, classify, generate):
     app.command(command.__name__)(command)
+app.command(logprobs.__name__, hidden=True)(logprobs)

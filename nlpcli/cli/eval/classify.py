@@ -45,7 +45,7 @@ def classify(
     from nlpcli.metrics.classification import Classification
 
     asked, least = check(given, METRICS)
-    found = data.read(given, "label", ("gold", "reference", "label", "target"))
+    found = data.read("classify", given, "label", ("gold", "reference", "label", "target"))
     predictions = {system.name: _predictions(system) for system in found.systems}
     gold = _gold(found, given)
     labels = sorted({*gold, *(label for each in predictions.values() for label in each.labels)})

@@ -6,17 +6,21 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from nlpcli.cli.eval import models
+from nlpcli.cli.eval.models import Cost
 from nlpcli.cli.eval.options import Scoring
 from nlpcli.errors import DataError, UsageError
 from nlpcli.records import Reader, Record
 
 
 class System(NamedTuple):
-    """A system's name and its outputs, a record each. `records` are those that they stand in."""
+    """A system's name and its outputs, a record each. `records` are those that they stand in;
+    `cost` is known of a model that was run."""
 
     name: str
     outputs: list[str]
     records: list[dict[str, Any]]
+    cost: Cost | None = None
 
 
 class Data(NamedTuple):
@@ -26,50 +30,89 @@ class Data(NamedTuple):
     references: list[list[str]]
 
 
-def read(given: Scoring, output: str, references: Sequence[str]) -> Data:
-    """Read the files that `given` names. `output` and `references` are the names of the fields
-    where it names none: the first of `references` that is there is taken.
+def read(task: str, given: Scoring, output: str, references: Sequence[str], *options: str) -> Data:
+    """Read the files that `given` names, and what its models put out when `task` runs them with
+    `options`. `output` and `references` are the names of the fields where it names none: the first
+    of `references` that is there is taken.
 
     Raises UsageError for files that do not go together, DataError for what they hold.
     """
-    if not given.hyp:
-        raise UsageError("no outputs to score", "name them: --hyp FILE")
-    for option, paths in (("--hyp", given.hyp), ("--ref", given.ref or [])):
-        twice = next((path for path in paths if paths.count(path) > 1), None)
-        if twice is not None:
-            raise UsageError(f"{option} {twice} is given twice", "leave one of them out")
-    if "-" in given.hyp and "-" in (given.ref or []):
-        raise UsageError("--hyp - and --ref - are one stream", "put one of them into a file")
-    fields = [given.ref_field] if given.ref_field else list(references)
-    if not given.ref and (own := given.hyp_field or output) in fields:
-        if given.ref_field:
-            raise UsageError(f"--ref-field {own} is the field of the outputs", "name another")
-        fields.remove(own)
     name = given.hyp_field or output
-    held = [_read(path, given, [name]) for path in given.hyp]
-    systems = [_system(*both, name) for both in zip(given.hyp, held, strict=True)]
-    if given.ref:
-        columns = [_references(_read(path, given, fields), fields) for path in given.ref]
-    elif all(record.raw for record in held[0]):
-        columns = [_references(held[0], fields)]
-    else:
-        raise UsageError(f"no references for {given.hyp[0]}", "name them: --ref FILE")
-    first = given.hyp[0]
-    size = len(systems[0].outputs)
-    counts = [(system.name, len(system.outputs)) for system in systems]
+    files = given.hyp or []
+    held = [records(path, given.input_format, [name]) for path in files]
+    systems = [_system(path, some, name) for path, some in zip(files, held, strict=True)]
+    fields = [given.ref_field] if given.ref_field else list(references)
+    columns = _columns(given, held[0] if held else [], fields, name)
+    counts = [(path, len(some)) for path, some in zip(files, held, strict=True)]
     counts += [(path, len(column)) for path, column in zip(given.ref or (), columns, strict=False)]
-    for path, count in counts:
-        if count != size:
-            raise DataError(
-                f"{first} has {_records(size)}, {path} {count:,}",
-                "each output needs its reference, in the same order",
-            )
+    if given.data:
+        counts.append(
+            (given.data, len(records(given.data, given.input_format, models.text_fields(given))))
+        )
+    _same(counts)
+    for model, path, cost in models.run([task], given, *options) if given.model else ():
+        ran = records(path, "jsonl", [models.OUTPUT_FIELD])
+        systems.append(_system(model, ran, models.OUTPUT_FIELD)._replace(cost=cost))
+    _same([counts[0], *((system.name, len(system.outputs)) for system in systems)])
     together = [[text for some in row for text in some] for row in zip(*columns, strict=True)]
     for number, some in enumerate(together, 1):
         if not some:
-            path = (given.ref or given.hyp)[0]
+            path = (given.ref or [given.data or files[0]])[0]
             raise DataError(f"{path}: record {number} has no reference", "each record needs one")
     return Data(systems, together)
+
+
+def check(given: Scoring) -> None:
+    """Raise UsageError for options that do not go together."""
+    if given.options and not (given.model and given.options[0].startswith("-")):
+        hint = "outputs to score: --hyp FILE; options of a command that runs models: -- OPTION..."
+        raise UsageError(f"{given.options[0]}: what is it?", hint)
+    if given.data and not given.model:
+        raise UsageError(f"--data {given.data}: no model to run over it", "name one: --model MODEL")
+    if given.model and not given.data:
+        raise UsageError("--model: no data to run it over", "name it: --data FILE")
+    if given.data == "-":
+        raise UsageError("--data - is a stream, which is read once", "put it into a file")
+    if not given.hyp and not given.model:
+        raise UsageError("no outputs to score", "name them: --hyp FILE, or --model and --data")
+    named = {"--hyp": given.hyp, "--ref": given.ref, "--model": given.model}
+    for option, values in named.items():
+        twice = next((value for value in values or () if (values or []).count(value) > 1), None)
+        if twice is not None:
+            raise UsageError(f"{option} {twice} is given twice", "leave one of them out")
+    if "-" in (given.hyp or ()) and "-" in (given.ref or ()):
+        raise UsageError("--hyp - and --ref - are one stream", "put one of them into a file")
+
+
+def _columns(
+    given: Scoring, own: list[Record], fields: list[str], output: str
+) -> list[list[list[str]]]:
+    """The references of each record, a column for each file of them. Where there is no file, they
+    are fields of the data, or of the first outputs: `own`."""
+    if given.ref:
+        files = [records(path, given.input_format, fields) for path in given.ref]
+        return [_references(records, fields) for records in files]
+    if given.data:
+        own = records(given.data, given.input_format, fields)
+    elif output in fields:
+        if given.ref_field:
+            raise UsageError(f"--ref-field {output} is the field of the outputs", "name another")
+        fields.remove(output)
+    if not all(map(_has_fields, own)):
+        path = given.data or (given.hyp or [""])[0]
+        raise UsageError(f"no references for {path}", "name them: --ref FILE")
+    return [_references(own, fields)]
+
+
+def _same(counts: Sequence[tuple[str, int]]) -> None:
+    """Raise DataError unless all files have as many records."""
+    first, size = counts[0]
+    for path, count in counts:
+        if count != size:
+            raise DataError(
+                f"{first} has {_counted(size)}, {path} {count:,}",
+                "each output needs its reference, in the same order",
+            )
 
 
 def _system(path: str, records: list[Record], field: str) -> System:
@@ -82,26 +125,40 @@ def _references(records: list[Record], fields: list[str]) -> list[list[str]]:
     return [_listed(_value(record, fields), record) for record in records]
 
 
-def _read(path: str, given: Scoring, fields: list[str]) -> list[Record]:
-    reader = Reader([path], given.input_format, fields[0], also=fields[1:])
-    records = [record for chunk in reader for record in chunk]
-    if not records:
+def has_field(given: Scoring, names: Sequence[str]) -> bool:
+    """Whether the first record of the data has one of the fields `names`."""
+    assert given.data
+    fields = models.text_fields(given)
+    reader = Reader([given.data], given.input_format, fields[0], also=fields[1:])
+    first = next(iter(reader), [])[:1]
+    return any(_has_fields(each) and set(each.fields("")) & set(names) for each in first)
+
+
+def records(path: str, format: str, fields: list[str]) -> list[Record]:
+    """All records of a file that holds some. Raises DataError for the first bad one."""
+    reader = Reader([path], format, fields[0], also=fields[1:])
+    found = [record for chunk in reader for record in chunk]
+    if not found:
         raise DataError(f"{path} is empty", "name a file with a record for each output")
-    for record in records:
+    for record in found:
         if record.error and not record.raw:
             raise DataError(f"{record.where}: {record.error}")
-    return records
+    return found
 
 
 def _value(record: Record, fields: list[str]) -> Any:
     """What stands in the first of `fields` that the record has; a line of text itself."""
-    if not record.raw:
-        return record.text if record.row is not None else record.text.rstrip()
+    if not _has_fields(record):
+        return record.text.rstrip()
     values = record.fields("")
     name = next((field for field in fields if field in values), None)
     if name is None:
         raise DataError(f"{record.where}: {record.error}", "name it: --hyp-field, --ref-field")
     return values[name]
+
+
+def _has_fields(record: Record) -> bool:
+    return bool(record.raw) or record.row is not None
 
 
 def _listed(value: Any, record: Record) -> list[str]:
@@ -116,5 +173,5 @@ def _text(value: Any, record: Record) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
-def _records(count: int) -> str:
+def _counted(count: int) -> str:
     return "1 record" if count == 1 else f"{count:,} records"

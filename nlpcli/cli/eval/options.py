@@ -2,12 +2,26 @@
 
 from typing import Annotated, NamedTuple
 
-from nlpcli.cli.options import INPUT, one_of, option, taking
+import typer
+
+from nlpcli.cli.options import (
+    BACKEND,
+    DEVICE,
+    DTYPE,
+    INPUT,
+    MODEL,
+    OFFLINE,
+    model_names,
+    one_of,
+    option,
+    taking,
+)
 from nlpcli.metrics.significance import BOOTSTRAP_DRAWS, RANDOMIZATION_DRAWS, SEED
 from nlpcli.records import FORMATS
 
 REPORT = "Report"
 SIGNIFICANCE = "Significance"
+LIKELIHOOD = "Perplexity"
 REPORTS = ("table", "json", "jsonl", "markdown", "latex", "tsv")
 PAIRED = ("bootstrap", "randomization", "none")
 
@@ -15,6 +29,14 @@ PAIRED = ("bootstrap", "randomization", "none")
 class Scoring(NamedTuple):
     """The options of every task's scores."""
 
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- OPTION...]",
+            help="Options for the command that runs the models, behind two dashes.",
+            show_default=False,
+        ),
+    ] = None
     hyp: Annotated[
         list[str] | None,
         option(
@@ -68,6 +90,47 @@ class Scoring(NamedTuple):
             show_default=False,
         ),
     ] = None
+    model: Annotated[
+        list[str] | None,
+        option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Run MODEL over --data and score what it puts out; given several times: several "
+            "systems. Outputs are kept, so that another metric costs no run.",
+            panel=MODEL,
+            autocompletion=model_names,
+            show_default=False,
+        ),
+    ] = None
+    data: Annotated[
+        str | None,
+        option(
+            "--data",
+            metavar="FILE",
+            help="What the models are run over; it may hold the references too.",
+            panel=MODEL,
+            show_default=False,
+        ),
+    ] = None
+    field: Annotated[
+        str | None,
+        option(
+            "--field",
+            metavar="NAME",
+            help="The field of --data to work on; by default text, source, document or prompt.",
+            panel=MODEL,
+            show_default=False,
+        ),
+    ] = None
+    fresh: Annotated[
+        bool,
+        option("--fresh", help="Run the models again where outputs are kept.", panel=MODEL),
+    ] = False
+    device: Annotated[str, DEVICE] = "auto"
+    backend: Annotated[str, BACKEND] = "auto"
+    dtype: Annotated[str, DTYPE] = "auto"
+    offline: Annotated[bool, OFFLINE] = False
     metric: Annotated[
         list[str] | None,
         option(
@@ -170,3 +233,23 @@ class Scoring(NamedTuple):
 
 
 scoring = taking(*Scoring._fields, kind=Scoring)
+Window = Annotated[
+    int,
+    option(
+        "--window",
+        metavar="N",
+        help="Tokens that the model reads at once; 0: as many as it can.",
+        panel=LIKELIHOOD,
+        min=0,
+    ),
+]
+Stride = Annotated[
+    int,
+    option(
+        "--stride",
+        metavar="N",
+        help="Tokens from one window to the next; 0: half a window.",
+        panel=LIKELIHOOD,
+        min=0,
+    ),
+]

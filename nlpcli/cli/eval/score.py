@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from math import isnan
+from math import isnan, nan
 from typing import Any, NamedTuple
 
+from nlpcli import __version__
+from nlpcli.cli.eval import data
 from nlpcli.cli.eval.data import Data, System
 from nlpcli.cli.eval.options import PAIRED, REPORTS, Scoring
 from nlpcli.errors import DataError, UsageError, did_you_mean
@@ -14,6 +16,11 @@ from nlpcli.metrics import Figure, Metric, Sample, significance
 from nlpcli.metrics.significance import Interval
 
 Samples = Callable[[Any, System], Sample]
+_COSTS = (
+    Figure("speed", "rec/s"),
+    Figure("seconds", "sec", higher=False),
+    Figure("memory", "MiB", digits=0, higher=False),
+)
 
 
 class Score(NamedTuple):
@@ -50,6 +57,7 @@ def check(given: Scoring, names: Sequence[str]) -> tuple[list[str], dict[str, fl
 
     Raises UsageError for a value that no option takes.
     """
+    data.check(given)
     for option, value, known in (
         ("--output-format", given.output_format, REPORTS),
         ("--paired", given.paired, PAIRED),
@@ -73,19 +81,19 @@ def check(given: Scoring, names: Sequence[str]) -> tuple[list[str], dict[str, fl
 
 def report(
     task: str,
-    data: Data,
+    found: Data,
     metrics: Sequence[Metric],
     take: Samples,
     given: Scoring,
     asked: Sequence[str],
 ) -> Report:
     """The scores of all systems by all `metrics`. `take` gives a metric's sample of a system."""
-    several = len(data.systems) > 1
+    several = len(found.systems) > 1
     ci = several if given.ci is None else given.ci
     test = given.paired if several else "none"
-    made = Report(task, data, [], [], test, given.draws or 0, given.seed)
+    made = Report(task, found, [], [], test, given.draws or 0, given.seed)
     for metric in metrics:
-        samples = [take(metric, system) for system in data.systems]
+        samples = [take(metric, system) for system in found.systems]
         made.columns.extend(_columns(metric, samples, given, ci, test))
     there = [column.figure.name for column in made.columns]
     if lacking := [name for name in asked if name not in there]:
@@ -93,8 +101,26 @@ def report(
             f"{lacking[0]}: the outputs do not tell what it takes", "see the manual: nlpcli-eval"
         )
     wanted = [column for column in made.columns if column.figure.name in asked]
-    made.shown.extend(wanted if several and wanted else made.columns)
+    costs = list(_costs(found))
+    made.columns.extend(costs)
+    made.shown.extend([*wanted, *costs] if several and wanted else made.columns)
     return made
+
+
+def _costs(found: Data) -> Iterator[Column]:
+    """What the runs of models took; nothing where none was run."""
+    costs = [system.cost for system in found.systems]
+    if not any(costs):
+        return
+    records = len(found.references)
+    of_each = [
+        (records / cost.seconds, cost.seconds, cost.memory / (1 << 20)) if cost else (nan,) * 3
+        for cost in costs
+    ]
+    for figure, values in zip(_COSTS, zip(*of_each, strict=True), strict=True):
+        scores = [Score(value) for value in values]
+        unknown = [[nan] * records for _ in costs]
+        yield Column(figure, f"start:included|version:nlpcli-{__version__}", scores, unknown.copy)
 
 
 def _columns(

@@ -47,7 +47,9 @@ def summarize(
     asked, least = check(given, [kind + part for kind in KINDS for part in PARTS])
     asked = asked or list(DEFAULT)
     kinds = list(dict.fromkeys(name.partition("-")[0] for name in [*asked, *least]))
-    found = data.read(given, "summary", ("reference", "references", "target", "highlights"))
+    found = data.read(
+        "summarize", given, "summary", ("reference", "references", "target", "highlights")
+    )
     run(
         "summarize",
         given,

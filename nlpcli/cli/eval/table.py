@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from io import StringIO
+from math import isnan
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len, set_cell_size
@@ -56,7 +57,9 @@ def draw(made: Report, screen: Console, digits: int | None) -> None:
 
 
 def number(value: float, column: Column, digits: int | None) -> str:
-    """A score as tables show it."""
+    """A score as tables show it; a dash for what is not known."""
+    if isnan(value):
+        return "–"
     return f"{value:.{column.figure.digits if digits is None else digits}f}"
 
 

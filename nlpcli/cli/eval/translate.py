@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from nlpcli.cli.eval.options import Scoring, scoring
-from nlpcli.cli.options import one_of, option
+from nlpcli.cli.options import MODEL, languages, one_of, option
 from nlpcli.errors import UsageError
 from nlpcli.metrics import Metric
 from nlpcli.metrics.translation import SMOOTHING, TOKENIZERS, Bleu, Chrf, Ter
@@ -17,6 +17,27 @@ DEFAULT = ("bleu", "chrf", "ter")
 @scoring
 def translate(
     given: Scoring,
+    to: Annotated[
+        str | None,
+        option(
+            "--to",
+            metavar="LANG",
+            help="The language to translate --data to; a model of one direction knows it.",
+            panel=MODEL,
+            autocompletion=languages,
+            show_default=False,
+        ),
+    ] = None,
+    from_: Annotated[
+        str,
+        option(
+            "--from",
+            metavar="LANG",
+            help="The language of --data.",
+            panel=MODEL,
+            autocompletion=languages,
+        ),
+    ] = "auto",
     tokenize: Annotated[
         str,
         option(
@@ -114,7 +135,9 @@ def translate(
         "chrf++": lambda: Chrf(chrf_char_order, 2, *chrf),
         "ter": lambda: Ter(ter_normalized, ter_no_punct, ter_asian_support, ter_case_sensitive),
     }
-    found = data.read(given, "translation", ("reference", "references", "target"))
+    options = ("--to", to or _target(given), "--from", from_) if given.model else ()
+    fields = ("reference", "references", "target", "translation")
+    found = data.read("translate", given, "translation", fields, *options)
     names = list(dict.fromkeys([*asked, *least]))
     run(
         "translate",
@@ -125,3 +148,14 @@ def translate(
         asked,
         least,
     )
+
+
+def _target(given: Scoring) -> str:
+    """The language that the models translate to."""
+    from nlpcli import registry
+
+    for model in given.model or ():
+        languages = registry.find(model).spec.languages
+        if len(languages) == 2:
+            return languages[1]
+    raise UsageError("the models translate to several languages", "name one: --to LANG")
