@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -246,3 +247,75 @@ def test_text_needs_references_of_its_own(references: list[str]) -> None:
     done = run("eval", "translate", "--hyp", "-", *references, stdin=b"It is late.\n")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_each_label_and_what_it_is_taken_for() -> None:
+    Path("said.csv").write_text("label,gold\na,a\nb,a\nb,b\n<c>,a\n")
+    shown = run("eval", "classify", "--hyp", "said.csv", "--per-class", "--confusion", "-")
+    assert shown.returncode == 0
+    lines = [line.split() for line in shown.stdout.decode().splitlines()]
+    assert ["a", "1.000", "0.333", "0.500", "3"] in lines
+    assert ["b", "0.500", "1.000", "0.667", "1"] in lines
+    assert ["2", "a", "1", "1", "1"] in lines
+    told = run("eval", "classify", "--hyp", "said.csv", "-f", "json", "--confusion", "matrix.svg")
+    envelope = json.loads(told.stdout)
+    jsonschema.validate(envelope, SCHEMA)
+    (system,) = envelope["systems"]
+    assert [row["label"] for row in system["classes"]] == ["<c>", "a", "b"]
+    assert system["confusion"] == [[0, 0, 0], [1, 1, 1], [0, 0, 1]]
+    root = ElementTree.parse("matrix.svg").getroot()
+    texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == [
+        "said.csv: gold by row, said by column", "<c>", "<c>", "a", "a", "b", "b", *"1111"
+    ]  # fmt: skip
+
+
+def test_a_matrix_too_wide_for_the_screen_becomes_a_list() -> None:
+    rows = [f"l{number},l{number // 2}" for number in range(60)]
+    Path("said.csv").write_text("\n".join(["label,gold", *rows]) + "\n")
+    done = run("eval", "classify", "--hyp", "said.csv", "--confusion", "-", COLUMNS="80")
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    assert ["1", "l1", "l2"] in lines and ["39", "39", "other", "pairs"] in lines
+    assert max(map(len, done.stdout.decode().splitlines())) <= 80
+
+
+def test_any_number_of_labels() -> None:
+    jsonl(
+        "said.jsonl",
+        {"label": "a", "labels": [{"label": "a", "score": 0.9}], "gold": ["a", "b"]},
+        {"label": None, "labels": [], "gold": []},
+    )
+    Path("said.txt").write_text("a\t0.9\n\n")
+    Path("gold.txt").write_text("a\tb\n\n")
+    found = []
+    for arguments in (["--hyp", "said.jsonl"], ["--hyp", "said.txt", "--ref", "gold.txt"]):
+        done = run("eval", "classify", "--multi-label", *arguments, "-f", "json")
+        assert (done.returncode, done.stderr) == (0, b"")
+        envelope = json.loads(done.stdout)
+        jsonschema.validate(envelope, SCHEMA)
+        (system,) = envelope["systems"]
+        found.append({score["metric"]: score["score"] for score in system["scores"]})
+    assert found[0] == found[1]
+    assert found[0]["accuracy"] == 0.5
+    assert found[0]["micro-f1"] == pytest.approx(2 / 3)
+    refused = run("eval", "classify", "--hyp", "said.jsonl")
+    assert (refused.returncode, refused.stdout) == (4, b"")
+    assert b"--multi-label" in refused.stderr
+
+
+def test_the_scores_of_each_record() -> None:
+    arguments = ("eval", "translate", "--hyp", "one.txt", "--ref", "ref.txt", "--metric", "ter")
+    rows = [json.loads(line) for line in run(*arguments, "-f", "jsonl").stdout.splitlines()]
+    tsv = run(*arguments, "--per-record", "-f", "tsv").stdout.decode().splitlines()
+    assert tsv[0].split("\t") == ["system", "record", "ter", "output"]
+    assert [line.split("\t") for line in tsv[1:]] == [
+        ["one.txt", str(row["record"]), str(row["scores"]["ter"]), row["output"]] for row in rows
+    ]
+    table = run(*arguments, "--per-record")
+    assert (table.returncode, table.stderr) == (0, b"")
+    shown = [line.split(maxsplit=2) for line in table.stdout.decode().splitlines()]
+    for row in rows:
+        assert [str(row["record"]), f"{row['scores']['ter']:.1f}", row["output"]] in shown
+    assert run(*arguments, "--per-record", "-f", "json").stdout.count(b"\n") == 3
+    refused = run(*arguments, "--per-record", "-f", "latex")
+    assert refused.returncode == 2 and b"--per-record" in refused.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -87,9 +88,6 @@ def test_labels_of_the_data_are_not_taken_for_those_of_the_model() -> None:
     Path("gold.csv").write_text("text,label\ngood,bad\nbad,bad\n")
     arguments = ("eval", "classify", "-m", "any", "--data", "gold.csv", *ECHO)
     assert scores(run(*arguments, "--", "--labels", "good,bad"))["accuracy"] == 0.5
-    refused = run(*arguments)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith(b"nlpcli: no labels to choose from")
 
 
 @pytest.mark.parametrize(
@@ -134,3 +132,42 @@ def test_a_signal_ends_the_model_too_and_keeps_nothing(number: int, code: int, h
     with pytest.raises(ProcessLookupError):
         os.kill(int(children[0]), 0)
     assert list((home / "cache" / "nlpcli" / "eval").iterdir()) == []
+
+
+def test_perplexity_of_a_text(folder: Path) -> None:
+    """The echo backend finds every character but the first as likely as any: e to 1. The line
+    break that ends the file is no part of the text."""
+    Path("text.txt").write_text("first line\nsecond\n")
+    arguments = ("eval", "generate", "-m", "any", "--backend", "echo", "--data", "text.txt")
+    told = scores(run(*arguments, "-f", "json"))
+    assert told["logprob"] == -16 and told["tokens"] == 16
+    assert told["perplexity"] == pytest.approx(math.e)
+    assert told["bits-per-byte"] == pytest.approx(16 / 17 / math.log(2))
+    by_line = [json.loads(line) for line in run(*arguments, "-f", "jsonl").stdout.splitlines()]
+    assert [(row["output"], row["scores"]["logprob"]) for row in by_line] == [
+        ("first line", -10),
+        ("second", -6),
+    ]
+    shown = run(*arguments, "--per-record", "--window", "8", "--stride", "8")
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    lines = [line.split() for line in shown.stdout.decode().splitlines()]
+    assert ["Tokens", "14"] in lines
+    assert ["window:8|stride:8|tok:any|version:nlpcli-" in " ".join(line) for line in lines].count(
+        True
+    ) == 1
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ("-m any --data source.txt --metric perplexity,exact-match", "two reports"),
+        ("--hyp source.txt --ref reference.txt --metric perplexity", "of a model and a text"),
+        ("--hyp source.txt --ref reference.txt --stride 4", "are for perplexity"),
+        ("-m any --backend echo --data source.txt --window 5000", "a window of 5000 tokens"),
+        ("-m any --backend echo --data source.txt --window 4 --stride 5", "a stride of 5 tokens"),
+    ],
+)
+def test_perplexity_that_cannot_be_taken(line: str, said: str) -> None:
+    done = run("eval", "generate", *line.split())
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr.decode()

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from nlpcli.cli.eval.options import Scoring, scoring
+from nlpcli.cli.eval.options import REPORT, Scoring, scoring
 from nlpcli.cli.options import option
-from nlpcli.errors import DataError
+from nlpcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from nlpcli.cli.eval.data import Data, System
+    from nlpcli.cli.eval.confusion import Classes
+    from nlpcli.cli.eval.data import Data
+    from nlpcli.metrics import Metric
 
 LABELS = "Labels"
 METRICS = (
@@ -15,15 +17,7 @@ METRICS = (
     "mcc", "ece", "roc-auc",
 )  # fmt: skip
 DEFAULT = ("accuracy", "f1", "mcc")
-
-
-class Predictions(NamedTuple):
-    """What a system says of each record: a label, how sure it is of it, and the probabilities of
-    all labels where it tells them."""
-
-    labels: list[str]
-    confidence: list[float] | None
-    probabilities: list[dict[str, float]] | None
+GOLD = ("gold", "reference", "label", "labels", "target")
 
 
 @scoring
@@ -33,94 +27,118 @@ def classify(
         int,
         option("--bins", metavar="N", help="Bins of the calibration error.", panel=LABELS, min=1),
     ] = 15,
+    multi_label: Annotated[
+        bool,
+        option("--multi-label", help="A record has any number of labels, or none.", panel=LABELS),
+    ] = False,
+    per_class: Annotated[
+        bool,
+        option("--per-class", help="Show precision, recall and F1 of each label.", panel=REPORT),
+    ] = False,
+    confusion: Annotated[
+        str | None,
+        option(
+            "--confusion",
+            metavar="FILE",
+            help="Draw the confusion matrix as SVG; to the screen where FILE is -.",
+            panel=REPORT,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Score labels: accuracy, precision, recall, F1, MCC, calibration error and ROC-AUC.
 
     A line of text is a label, and may go on with a tab and its score, as nlpcli classify writes
     it. The macro figures are means over the labels; ROC-AUC needs the probabilities of all labels.
     """
-    from nlpcli.cli.eval import data
     from nlpcli.cli.eval.run import run
     from nlpcli.cli.eval.score import check
-    from nlpcli.metrics.classification import Classification
 
     asked, least = check(given, METRICS)
-    found = data.read("classify", given, "label", ("gold", "reference", "label", "target"))
-    predictions = {system.name: _predictions(system) for system in found.systems}
-    gold = _gold(found, given)
-    labels = sorted({*gold, *(label for each in predictions.values() for label in each.labels)})
+    for name, chosen in (("--per-class", per_class), ("--confusion -", confusion == "-")):
+        if chosen and given.output_format != "table":
+            raise UsageError(f"{name} is for tables", "-f json tells it of itself")
+    if multi_label and confusion:
+        raise UsageError("--confusion: a record has one label there", "leave out --multi-label")
+    areas = "roc-auc" in (*asked, *least)
+    found = _sets(given) if multi_label else _single(given, bins, areas)
+    if confusion not in (None, "-"):
+        from nlpcli.cli.eval.confusion import page
+        from nlpcli.writing import Output
 
-    def take(metric: Any, system: "System") -> Any:
-        said = predictions[system.name]
-        try:
-            # The area under the curve is costly to draw again and again.
-            every = said.probabilities if "roc-auc" in (*asked, *least) else None
-            return metric.sample(said.labels, gold, every, said.confidence)
-        except DataError as error:
-            raise DataError(f"{system.name}: {error.message}", error.hint) from None
+        with Output(confusion) as output:
+            output.write(page(list(found.classes.items())).encode())
 
-    outputs = [system._replace(outputs=predictions[system.name].labels) for system in found.systems]
+    def draw(screen: Any) -> None:
+        from nlpcli.cli.eval.confusion import draw_counts, draw_rows
+
+        for name, classes in found.classes.items():
+            if per_class:
+                draw_rows(name, classes, screen, given.digits)
+            if confusion == "-":
+                draw_counts(name, classes, screen)
+
     run(
         "classify",
         given,
-        found._replace(systems=outputs),
-        [Classification(labels, bins)],
-        take,
-        asked or list(DEFAULT),
+        found.data,
+        [found.metric],
+        lambda metric, system: found.samples[system.name],
+        asked or [name for name in DEFAULT if not multi_label or name != "mcc"],
         least,
+        classes=found.classes,
+        draw=draw,
     )
 
 
-def _gold(found: "Data", given: Scoring) -> list[str]:
-    """The label of each record, which must have one."""
-    path = (given.ref or given.hyp or [""])[0]
-    labels = []
-    for number, some in enumerate(found.references, 1):
-        if len(some) != 1:
-            hint = "each record has one label here"
-            raise DataError(f"{path}: record {number} has {len(some)} labels", hint)
-        if not some[0].strip():
-            raise DataError(f"{path}: record {number} has no label", "each record needs one")
-        labels.append(some[0].strip())
-    return labels
+class _Found(NamedTuple):
+    """The data, the metric, and by system what the metric found and what became of each label."""
+
+    data: "Data"
+    metric: "Metric"
+    samples: dict[str, Any]
+    classes: "dict[str, Classes]"
 
 
-def _predictions(system: "System") -> Predictions:
-    labels: list[str] = []
-    confidence: list[float | None] = []
-    probabilities: list[dict[str, float] | None] = []
-    for number, (output, record) in enumerate(zip(system.outputs, system.records, strict=True), 1):
-        where = f"{system.name}: record {number}"
-        label, *rest = output.split("\t")
-        score = record.get("score", rest[0] if rest else None)
-        labels.append(label.strip())
-        confidence.append(None if score in (None, "") else _number(score, where))
-        several = record.get("labels")
-        probabilities.append(_by_label(several, where) if isinstance(several, list) else None)
-    return Predictions(
-        labels,
-        None if None in confidence else [each for each in confidence if each is not None],
-        None if None in probabilities else [each for each in probabilities if each is not None],
+def _single(given: Scoring, bins: int, areas: bool) -> _Found:
+    """One label for each record. The `areas` under curves are costly to draw again and again."""
+    from nlpcli.cli.eval import data, predictions
+    from nlpcli.cli.eval.confusion import Classes
+    from nlpcli.metrics.classification import Classification, confusion, per_class
+
+    found = data.read("classify", given, "label", GOLD)
+    gold = predictions.gold(found, (given.ref or given.hyp or [given.data or ""])[0])
+    said = {system.name: predictions.single(system) for system in found.systems}
+    metric = Classification(
+        sorted({*gold, *(x for each in said.values() for x in each.labels)}), bins
     )
+    samples = {}
+    for name, each in said.items():
+        try:
+            probabilities = each.probabilities if areas else None
+            samples[name] = metric.sample(each.labels, gold, probabilities, each.confidence)
+        except DataError as error:
+            raise DataError(f"{name}: {error.message}", error.hint) from None
+    classes = {name: Classes(per_class(each), confusion(each)) for name, each in samples.items()}
+    systems = [system._replace(outputs=said[system.name].labels) for system in found.systems]
+    return _Found(found._replace(systems=systems), metric, samples, classes)
 
 
-def _by_label(several: list[Any], where: str) -> dict[str, float]:
-    """The probabilities in a list of objects as nlpcli classify --top-k writes it."""
-    found = {}
-    for each in several:
-        if not (isinstance(each, dict) and isinstance(each.get("label"), str) and "score" in each):
-            raise DataError(
-                f'{where}: "labels" is not a list of objects with "label" and "score"',
-                "nlpcli classify --top-k K -f jsonl writes such a list",
-            )
-        found[each["label"]] = _number(each["score"], where)
-    return found
+def _sets(given: Scoring) -> _Found:
+    """Any number of labels for each record."""
+    from nlpcli.cli.eval import data, predictions
+    from nlpcli.cli.eval.confusion import Classes
+    from nlpcli.metrics.classification import MultiLabel, per_class
 
-
-def _number(value: Any, where: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"{where}: the score {value!r} is not a number", "scores are from 0 to 1"
-        ) from None
+    found = data.read("classify", given, "label", GOLD, "--multi-label")
+    gold = predictions.gold_sets(found)
+    said = {system.name: predictions.sets(system) for system in found.systems}
+    metric = MultiLabel(sorted(set().union(*gold, *(x for each in said.values() for x in each))))
+    samples = {name: metric.sample(each, gold) for name, each in said.items()}
+    classes = {name: Classes(per_class(each), None) for name, each in samples.items()}
+    systems = [
+        system._replace(outputs=[", ".join(sorted(each)) for each in said[system.name]])
+        for system in found.systems
+    ]
+    references = [[", ".join(sorted(each))] for each in gold]
+    return _Found(found._replace(systems=systems, references=references), metric, samples, classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +57,24 @@ SCHEMA: dict[str, Any] = {
                             "additionalProperties": False,
                         },
                     },
+                    "classes": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["label", "precision", "recall", "f1", "support"],
+                            "properties": {
+                                "label": {"type": "string"},
+                                **dict.fromkeys(("precision", "recall", "f1"), _NUMBER),
+                                "support": {"type": "integer", "minimum": 0},
+                            },
+                            "additionalProperties": False,
+                        },
+                    },
+                    "confusion": {
+                        "description": "a row for each gold label, in the order of classes",
+                        "type": "array",
+                        "items": {"type": "array", "items": {"type": "integer"}},
+                    },
                 },
                 "additionalProperties": False,
             },
@@ -80,11 +99,24 @@ def as_json(made: Report) -> str:
         "records": len(made.data.references),
         "test": None if made.test == "none" else made.test,
         "systems": [
-            {"name": system.name, "scores": [_score(column, row) for column in made.columns]}
+            {
+                "name": system.name,
+                "scores": [_score(column, row) for column in made.columns],
+                **_classes(made, system.name),
+            }
             for row, system in enumerate(made.data.systems)
         ],
     }
     return json.dumps(envelope, ensure_ascii=False, indent=1) + "\n"
+
+
+def _classes(made: Report, name: str) -> dict[str, Any]:
+    """What became of every label, for classification."""
+    found = made.classes.get(name)
+    if found is None:
+        return {}
+    told: dict[str, Any] = {"classes": [row._asdict() for row in found.rows]}
+    return told if found.counts is None else {**told, "confusion": found.counts}
 
 
 def _score(column: Column, row: int) -> dict[str, Any]:
@@ -124,6 +156,28 @@ def by_record(made: Report) -> Iterator[str]:
             yield json.dumps(told, ensure_ascii=False) + "\n"
 
 
+def rows_by_record(made: Report) -> Iterator[str]:
+    """A row for each record of each system, with all digits; empty where a figure has none."""
+    columns = [column for column in made.columns if has_records(column)]
+    yield "\t".join(["system", "record", *(c.figure.name for c in columns), "output"]) + "\n"
+    scores = [column.by_record() for column in columns]
+    for row, system in enumerate(made.data.systems):
+        for place, output in enumerate(system.outputs):
+            values = [_finite(each[row][place]) for each in scores]
+            told = ["" if value is None else str(value) for value in values]
+            cells = [_cell(system.name), str(place + 1), *told, _cell(output)]
+            yield "\t".join(cells) + "\n"
+
+
+def has_records(column: Column) -> bool:
+    """Whether the figure says something of some single record."""
+    return any(math.isfinite(value) for scores in column.by_record() for value in scores)
+
+
+def _cell(text: str) -> str:
+    return " ".join(re.split(r"[\t\r\n]", text))
+
+
 def as_tsv(made: Report) -> str:
     """A row for each figure of each system, with all digits."""
     lines = ["system\tmetric\tscore\tmean\thalf\tp_value\tsignature"]
@@ -131,8 +185,15 @@ def as_tsv(made: Report) -> str:
         for system, score in zip(made.data.systems, column.scores, strict=True):
             mean, half = (score.interval.mean, score.interval.half) if score.interval else ("", "")
             p_value = "" if score.p_value is None else score.p_value
-            name = system.name.replace("\t", " ").replace("\n", " ")
-            cells = (name, column.figure.name, score.value, mean, half, p_value, column.signature)
+            cells = (
+                _cell(system.name),
+                column.figure.name,
+                score.value,
+                mean,
+                half,
+                p_value,
+                column.signature,
+            )
             lines.append("\t".join(map(str, cells)))
     return "\n".join(lines) + "\n"
 

@@ -185,6 +185,10 @@ class Scoring(NamedTuple):
             min=0,
         ),
     ] = 0
+    per_record: Annotated[
+        bool,
+        option("--per-record", help="Tell the scores of each record.", panel=REPORT),
+    ] = False
     fail_under: Annotated[
         list[str] | None,
         option(

@@ -1,6 +1,8 @@
 """What every subcommand does once it knows its data and its metrics: score, write, judge."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +14,9 @@ from nlpcli.errors import ExitCode
 from nlpcli.metrics import Metric
 from nlpcli.writing import Output
 
+if TYPE_CHECKING:
+    from nlpcli.cli.eval.confusion import Classes
+
 
 def run(
     task: str,
@@ -21,11 +26,15 @@ def run(
     take: score.Samples,
     asked: Sequence[str],
     least: dict[str, float],
+    *,
+    classes: "Mapping[str, Classes]" = MappingProxyType({}),
+    draw: Callable[[Any], None] | None = None,
 ) -> None:
-    """Raises typer.Exit with SCORE where a score is worse than asked for."""
-    made = score.report(task, data, metrics, take, given, asked)
+    """Score, write and judge. `classes` says of each system what became of every label, `draw`
+    adds to tables. Raises typer.Exit with SCORE where a score is worse than asked for."""
+    made = score.report(task, data, metrics, take, given, asked)._replace(classes=classes)
     with Output(given.output) as output:
-        for part in _written(made, given):
+        for part in _written(made, given, draw):
             output.write(part.encode())
     under = score.missed(made, least)
     for line in under:
@@ -34,22 +43,28 @@ def run(
         raise typer.Exit(ExitCode.SCORE)
 
 
-def _written(made: score.Report, given: Scoring) -> Sequence[str]:
+def _written(
+    made: score.Report, given: Scoring, more: Callable[[Any], None] | None
+) -> Iterable[str]:
     if given.output_format == "table":
-        from nlpcli.cli.eval import table, worst
+        from nlpcli.cli.eval import records, table
 
         screen, drawn = table.console(given.output)
         table.draw(made, screen, given.digits)
+        if more:
+            more(screen)
+        if given.per_record:
+            records.draw(made, screen, given.digits)
         if given.worst:
-            worst.draw(made, screen, given.worst, given.digits)
+            records.draw_worst(made, screen, given.worst, given.digits)
         return [f"{line.rstrip()}\n" for line in drawn.getvalue().splitlines()]
     from nlpcli.cli.eval import export
 
+    if given.output_format == "jsonl" or (given.per_record and given.output_format == "json"):
+        return export.by_record(made)
     if given.output_format == "json":
         return [export.as_json(made)]
-    if given.output_format == "jsonl":
-        return list(export.by_record(made))
     if given.output_format == "tsv":
-        return [export.as_tsv(made)]
+        return export.rows_by_record(made) if given.per_record else [export.as_tsv(made)]
     kind = export.as_markdown if given.output_format == "markdown" else export.as_latex
     return [kind(made, given.digits)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import isnan, nan
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpcli import __version__
 from nlpcli.cli.eval import data
@@ -14,6 +15,9 @@ from nlpcli.cli.eval.options import PAIRED, REPORTS, Scoring
 from nlpcli.errors import DataError, UsageError, did_you_mean
 from nlpcli.metrics import Figure, Metric, Sample, significance
 from nlpcli.metrics.significance import Interval
+
+if TYPE_CHECKING:
+    from nlpcli.cli.eval.confusion import Classes
 
 Samples = Callable[[Any, System], Sample]
 _COSTS = (
@@ -41,7 +45,8 @@ class Column(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Everything that a report shows. `shown` are the columns asked for, of all `columns`."""
+    """Everything that a report shows. `shown` are the columns asked for, of all `columns`;
+    `classes` says of each system what became of every label."""
 
     task: str
     data: Data
@@ -50,6 +55,7 @@ class Report(NamedTuple):
     test: str
     draws: int
     seed: int
+    classes: Mapping[str, Classes] = MappingProxyType({})
 
 
 def check(given: Scoring, names: Sequence[str]) -> tuple[list[str], dict[str, float]]:
@@ -64,6 +70,10 @@ def check(given: Scoring, names: Sequence[str]) -> tuple[list[str], dict[str, fl
     ):
         if value not in known:
             raise UsageError(f"{option} {value}: no such value", f"name one of {', '.join(known)}")
+    if given.per_record and given.output_format in ("markdown", "latex"):
+        raise UsageError(
+            f"--per-record: not in {given.output_format}", "take table, tsv or jsonl for it"
+        )
     asked = [name.strip() for value in given.metric or () for name in value.split(",")]
     least = {}
     for value in given.fail_under or ():
