@@ -7,7 +7,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
-from importlib.metadata import version
 from typing import Literal, NamedTuple
 
 from nlpcli.errors import DataError, UsageError, did_you_mean
@@ -82,6 +81,8 @@ class Rouge:
 
     @property
     def signature(self) -> str:
+        from importlib.metadata import version
+
         stem = "yes" if self._stemmer else "no"
         name = "rouge_score" if self._tokenizer == "rouge" else "unicode"
         return (

@@ -6,8 +6,8 @@ The counts equal sacreBLEU's (Post 2018), and so does every score; they take a f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, zip_longest
 from typing import Any
 
 from nlpcli.errors import ModelError, UsageError
@@ -92,13 +92,13 @@ class Bleu(_Metric):
     def _rows(self, hypotheses: Sequence[str], references: References) -> list[Row]:
         """Lengths of hypothesis and closest reference, n-grams matched, n-grams given."""
         rows: list[Row] = []
+        orders = range(1, self._metric.max_ngram_order + 1)
         for hypothesis, some in zip(hypotheses, references, strict=True):
             words = self._words(hypothesis)
             others = [self._words(each) for each in some]
             length = len(words)
             closest = min((abs(length - len(other)), len(other)) for other in others)[1]
-            orders = range(1, self._metric.max_ngram_order + 1)
-            matched = [_matched(words, others, n) for n in orders]
+            matched = _matched(words, others, len(orders))
             rows.append([length, closest, *matched, *(max(length - n + 1, 0) for n in orders)])
         return rows
 
@@ -201,14 +201,22 @@ class Ter(_Metric):
         return self._metric._preprocess_segment(text).split()  # type: ignore[no-any-return]
 
 
-def _matched(words: list[str], others: list[list[str]], n: int) -> int:
-    """How many n-grams of `words` the others have, each as often as the one that has it most."""
-    given, *allowed = (
-        [*zip(*(each[at:] for at in range(n)), strict=False)] for each in (words, *others)
-    )
-    bags = [set(each) for each in (given, *allowed)]
-    common = bags[0] & set().union(*bags[1:])
-    if not common or len(bags[0]) == len(given):
-        return len(common)
-    counts, *most = (Counter(each) for each in (given, *allowed))
-    return sum(min(counts[each], max(bag[each] for bag in most)) for each in common)
+def _matched(words: list[str], others: list[list[str]], orders: int) -> list[int]:
+    """How many n-grams of `words` the others have, each as often as the one that has it most; for
+    every n up to `orders`."""
+    found = [0] * orders
+    for n in range(1, orders + 1):
+        grams = set(_ngrams(words, n))
+        common = grams.intersection(chain.from_iterable(_ngrams(each, n) for each in others))
+        if not common:
+            break  # nor is any longer one
+        if len(grams) == len(words) - n + 1:
+            found[n - 1] = len(common)
+            continue
+        counts, *most = (Counter(_ngrams(each, n)) for each in (words, *others))
+        found[n - 1] = sum(min(counts[each], max(bag[each] for bag in most)) for each in common)
+    return found
+
+
+def _ngrams(words: list[str], n: int) -> Iterable[Any]:
+    return words if n == 1 else zip(*(words[at:] for at in range(n)), strict=False)

@@ -6,11 +6,22 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nlpcli.cli.eval import models
-from nlpcli.cli.eval.models import Cost
 from nlpcli.cli.eval.options import Scoring
 from nlpcli.errors import DataError, UsageError
 from nlpcli.records import Reader, Record
+
+OUTPUT_FIELD = "hypothesis"
+"""The field that a model which is run over data puts its output in."""
+
+_TEXT_FIELDS = ("text", "source", "article", "document", "prompt", "question", "sentence")
+
+
+class Cost(NamedTuple):
+    """What a run of a model took, from the start of its process to its end: `seconds` on the
+    clock, and `memory`, the most bytes that one process held."""
+
+    seconds: float
+    memory: int
 
 
 class System(NamedTuple):
@@ -47,12 +58,15 @@ def read(task: str, given: Scoring, output: str, references: Sequence[str], *opt
     counts += [(path, len(column)) for path, column in zip(given.ref or (), columns, strict=False)]
     if given.data:
         counts.append(
-            (given.data, len(records(given.data, given.input_format, models.text_fields(given))))
+            (given.data, len(records(given.data, given.input_format, text_fields(given))))
         )
     _same(counts)
-    for model, path, cost in models.run([task], given, *options) if given.model else ():
-        ran = records(path, "jsonl", [models.OUTPUT_FIELD])
-        systems.append(_system(model, ran, models.OUTPUT_FIELD)._replace(cost=cost))
+    if given.model:
+        from nlpcli.cli.eval import models
+
+        for model, path, cost in models.run([task], given, *options):
+            ran = records(path, "jsonl", [OUTPUT_FIELD])
+            systems.append(_system(model, ran, OUTPUT_FIELD)._replace(cost=cost))
     _same([counts[0], *((system.name, len(system.outputs)) for system in systems)])
     together = [[text for some in row for text in some] for row in zip(*columns, strict=True)]
     for number, some in enumerate(together, 1):
@@ -125,10 +139,15 @@ def _references(records: list[Record], fields: list[str]) -> list[list[str]]:
     return [_listed(_value(record, fields), record) for record in records]
 
 
+def text_fields(given: Scoring) -> list[str]:
+    """The fields of the data that may hold the texts, the likeliest first."""
+    return [given.field] if given.field else list(_TEXT_FIELDS)
+
+
 def has_field(given: Scoring, names: Sequence[str]) -> bool:
     """Whether the first record of the data has one of the fields `names`."""
     assert given.data
-    fields = models.text_fields(given)
+    fields = text_fields(given)
     reader = Reader([given.data], given.input_format, fields[0], also=fields[1:])
     first = next(iter(reader), [])[:1]
     return any(_has_fields(each) and set(each.fields("")) & set(names) for each in first)

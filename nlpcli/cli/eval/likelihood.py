@@ -27,8 +27,8 @@ def read(given: Scoring, window: int, stride: int) -> Likelihoods:
     systems, lines = [], {}
     told: list[dict[str, Any]] = []
     for model, path, cost in models.run(["eval", "logprobs"], given, *chosen):
-        records = data.records(path, "jsonl", models.text_fields(given))
-        found = [record.fields("")[models.OUTPUT_FIELD] for record in records]
+        records = data.records(path, "jsonl", data.text_fields(given))
+        found = [record.fields("")[data.OUTPUT_FIELD] for record in records]
         told += found
         texts = [line.removesuffix("\n") for record in records for line in split(record.text)]
         systems.append(System(model, texts, [], cost))

@@ -16,23 +16,14 @@ from typing import NamedTuple
 import typer
 
 from nlpcli import __version__, registry, store
+from nlpcli.cli.eval.data import OUTPUT_FIELD, Cost, text_fields
 from nlpcli.cli.eval.options import Scoring
 from nlpcli.errors import DeviceError, ExitCode
 from nlpcli.records import Reader, format_of
 from nlpcli.settings import cache_dir, config_file
 
-OUTPUT_FIELD = "hypothesis"
-_TEXT_FIELDS = ("text", "source", "article", "document", "prompt", "question", "sentence")
 _BY_LINE = {"generate": ["--lines"], "summarize": ["--lines"]}
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
-
-
-class Cost(NamedTuple):
-    """What a run took, from the start of its process to its end: `seconds` on the clock, and
-    `memory`, the most bytes that one process held."""
-
-    seconds: float
-    memory: int
 
 
 class Run(NamedTuple):
@@ -51,11 +42,6 @@ def run(verb: Sequence[str], given: Scoring, *options: str) -> list[Run]:
     """
     asked = [*_reading(verb, given), *_placing(given), *options, *(given.options or [])]
     return [_run(verb, model, given, asked) for model in given.model or ()]
-
-
-def text_fields(given: Scoring) -> list[str]:
-    """The fields that may hold the texts, the likeliest first."""
-    return [given.field] if given.field else list(_TEXT_FIELDS)
 
 
 def _reading(verb: Sequence[str], given: Scoring) -> list[str]:

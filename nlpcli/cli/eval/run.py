@@ -47,12 +47,14 @@ def _written(
     made: score.Report, given: Scoring, more: Callable[[Any], None] | None
 ) -> Iterable[str]:
     if given.output_format == "table":
-        from nlpcli.cli.eval import records, table
+        from nlpcli.cli.eval import table
 
         screen, drawn = table.console(given.output)
         table.draw(made, screen, given.digits)
         if more:
             more(screen)
+        if given.per_record or given.worst:
+            from nlpcli.cli.eval import records
         if given.per_record:
             records.draw(made, screen, given.digits)
         if given.worst:
