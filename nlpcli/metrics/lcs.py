@@ -25,18 +25,22 @@ def aligned(length: int, columns: Sequence[int]) -> int:
         [column] = filter(None, columns)
         # A token without match after it leads backtracking on to where the length grows.
         return 1 << column.bit_length() - 1 if columns[-1] else column & -column
-    # A zero at bit i of row j: the longest common subsequence of the candidate's first j + 1
-    # tokens grows with the reference's token i.
+    # A zero at bit i of a row: the longest common subsequence of the candidate's tokens up to there
+    # grows with the reference's token i. Of tokens in a row without a match the first does for all.
     row = (1 << length) - 1
     rows = []
+    before = 0
     for column in columns:
         if column:
             common = row & column
             row = (row + common) | (row - common)
-        rows.append(row)
+            rows.append((row, column))
+        elif before:
+            rows.append((row, 0))
+        before = column
     taken = 0
     below = (1 << length) - 1
-    for row, column in zip(reversed(rows), reversed(columns), strict=True):
+    for row, column in reversed(rows):
         # Backtracking goes up the reference to the next match, else to where the length grows.
         stop = (~row | column) & below
         if not stop:

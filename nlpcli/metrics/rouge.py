@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
+from itertools import compress
 from typing import Literal, NamedTuple
 
 from nlpcli.errors import DataError, UsageError, did_you_mean
@@ -14,6 +15,7 @@ from nlpcli.metrics import Additive, Figure
 from nlpcli.metrics.lcs import aligned, positions
 
 KINDS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum")
+_ASCII_WORDS = re.compile("[a-z0-9]+")
 _SHORT = 3  # letters of the longest words that rouge_score does not stem
 # Scripts without spaces: Thai, Lao, Myanmar, Khmer, kana, Han.
 _UNSPACED = (
@@ -150,7 +152,7 @@ def _score(kind: str, text: _Text, reference: _Text) -> Score:
 
         hits = LCSseq.similarity(text.tokens, reference.tokens)
     elif kind == "rougeLsum":
-        hits = _common(_union(text, reference), text.tokens)
+        hits = _hits(text, reference)
     else:
         n = int(kind[-1])
         hits = _common(_ngrams(text.tokens, n), _ngrams(reference.tokens, n))
@@ -175,24 +177,26 @@ def _common(some: Sequence[Hashable], others: Sequence[Hashable]) -> int:
     return sum([min(here[each], there[each]) for each in both])
 
 
-def _union(text: _Text, reference: _Text) -> list[int]:
-    """The reference's tokens that one of the text's lines has in common with their line."""
-    found: list[int] = []
+def _hits(text: _Text, reference: _Text) -> int:
+    """How many of the reference's tokens one of the text's lines has in common with their line,
+    each as often as the text has it."""
+    left = Counter(text.tokens)
+    hits = 0
     for line in reference.lines:
         where = positions(line)
         union = 0
         for other in text.lines:
             if not where.keys().isdisjoint(other):
                 union |= aligned(len(line), [where.get(token, 0) for token in other])
-        while union:
-            bit = union & -union
-            found.append(line[bit.bit_length() - 1])
-            union ^= bit
-    return found
+        for token in compress(line, map(int, reversed(f"{union:b}"))):
+            if left[token]:
+                left[token] -= 1
+                hits += 1
+    return hits
 
 
 def _ascii_words(text: str) -> list[str]:
-    return re.findall("[a-z0-9]+", text.lower())
+    return _ASCII_WORDS.findall(text.lower())
 
 
 def _unicode_words(text: str) -> list[str]:
