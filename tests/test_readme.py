@@ -47,6 +47,7 @@ FILES = {
     "b.txt": "The bridge at the river closed on Monday.\nIt is late.\n",
     "said.tsv": "label\tscore\nsports\t0.9\npolitics\t0.6\n",
     "gold.csv": "id,label\n1,sports\n2,sports\n",
+    "pairs.tsv": "text\treference\nGood morning.\tBom dia.\n",
     "topics.tsv": "sports\ta match, a race, a team\npolitics\ta government, an election\n",
 }
 

@@ -493,11 +493,40 @@ its answers beside them:
 A record has one reference for each `--ref`; in JSONL the field may hold a list of them, and records
 may have different numbers. The table goes to standard output.
 
+# MODELS
+
+With `--model` and `--data` the models are the systems: the command of the task is run over the
+data, a process for each model, and what it puts out is scored. The references are fields of the
+data, or `--ref`. The texts are in the first of the fields `text`, `source`, `article`, `document`,
+`prompt`, `question` and `sentence` that is there, or in `--field`; of a text file each line is one.
+`--to` is the language to translate to, where the model knows several. Other options of the command
+stand behind two dashes:
+
+    nlpcli eval translate -m nllb-600m --to pt --data test.tsv -- --beam 1
+
+The outputs are kept in `~/.cache/nlpcli/eval`: a second run, with another metric, costs nothing
+as long as the data, the model, the options, the variables and nlpcli are the same. `--fresh` runs
+the models again; the folder may be removed at any time.
+
+`rec/s`, `sec` and `MiB` say what a run took: records a second, seconds, and the most memory that
+one process held. Start-up and loading are included, and so is a conversion, which is done once.
+
+# PERPLEXITY
+
+`nlpcli eval generate` takes a language model's own measure where there are no references: how well
+it foretells the text. A file of text is one text, without the line break that ends it; in JSONL,
+CSV and TSV each record is one. A text longer than the model's window is read in windows of
+`--window` tokens, each `--stride` tokens after the one before; each token is scored once, in the
+first window that reaches it. The first token of a text has nothing before it and is not scored,
+unless the model's tokenizer puts one there. `--per-record` tells each line.
+
+    nlpcli eval generate -m smollm2-135m-instruct --data notes.txt
+
 # FIELDS
 
 The output is in the field that the command of the task adds: `translation`, `summary`, `label` or
 `generation`. The reference is in the first of these that is there: `reference`, `references`,
-`target`; for labels `gold`, `reference`, `label`, `target`; for answers also `answer` and
+`target`; for labels `gold`, `reference`, `label`, `labels`, `target`; for answers also `answer` and
 `answers`; for summaries also `highlights`. `--hyp-field` and `--ref-field` name others. Spaces at
 the end of a line of text do not count.
 
@@ -520,6 +549,11 @@ other languages.
 labels: scikit-learn's figures, 0 where it divides by zero; `f1`, `precision` and `recall` are means
 over the labels.
 
+With `--multi-label` a record has any number of labels: a list in JSONL, or tabs between them.
+`accuracy` then counts the records whose labels are all right. `--per-class` shows each label,
+`--confusion` which are taken for which: as SVG, or on the screen, where a matrix too wide for it
+becomes a list.
+
 `ece` :: The expected calibration error of the scores beside the labels, over `--bins` bins of equal
 width.
 
@@ -528,6 +562,10 @@ width.
 
 `exact-match`, `token-f1` :: Of answers: as SQuAD's script, without regard to case, punctuation,
 articles and spaces.
+
+`perplexity`, `bits-per-byte`, `logprob` :: Of a model and a text: exp of the mean negative
+log-probability of a token; the bits that the model needs for a byte of UTF-8, which compares models
+whatever their tokenizers; and the natural logarithm of the probability of the whole.
 
 # SIGNIFICANCE
 
@@ -548,7 +586,10 @@ scores.
 
 `markdown`, `latex` :: A table to paste.
 
-`tsv` :: A row for each score, with all digits.
+`tsv` :: A row for each score, with all digits; with `--per-record` one for each record.
+
+`--worst` shows the records that score least by the first metric, `--per-record` all of them. What
+differs from the reference is in brackets.
 
 `--fail-under` takes a least score, or of `ter` and `ece` a greatest: the report is written, and the
 exit code is 6 where a system misses it.
@@ -573,6 +614,14 @@ same:
 Two systems, tested against each other:
 
     nlpcli eval translate --hyp a.txt --hyp b.txt --ref ref.txt --metric bleu,chrf,ter
+
+A model, run over a table of texts and references, and scored:
+
+    $ printf 'text\treference\nIt is late.\tÉ tarde.\n' > late.tsv
+
+    $ nlpcli eval translate -m bergamot-en-pt --data late.tsv |
+        grep BLEU | head -n 1
+    BLEU             100.0
 
 In a build:
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
-from itertools import compress
+from itertools import compress, repeat
 from typing import Literal, NamedTuple
 
 from nlpcli.errors import DataError, UsageError, did_you_mean
@@ -174,7 +174,7 @@ def _common(some: Sequence[Hashable], others: Sequence[Hashable]) -> int:
     if len(left) == len(some) or len(right) == len(others):
         return len(both)
     here, there = Counter(some), Counter(others)
-    return sum([min(here[each], there[each]) for each in both])
+    return sum(map(min, map(here.__getitem__, both), map(there.__getitem__, both)))
 
 
 def _hits(text: _Text, reference: _Text) -> int:
@@ -187,7 +187,7 @@ def _hits(text: _Text, reference: _Text) -> int:
         union = 0
         for other in text.lines:
             if not where.keys().isdisjoint(other):
-                union |= aligned(len(line), [where.get(token, 0) for token in other])
+                union |= aligned(len(line), [*map(where.get, other, repeat(0))])
         for token in compress(line, map(int, reversed(f"{union:b}"))):
             if left[token]:
                 left[token] -= 1
