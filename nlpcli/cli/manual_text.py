@@ -615,13 +615,9 @@ Two systems, tested against each other:
 
     nlpcli eval translate --hyp a.txt --hyp b.txt --ref ref.txt --metric bleu,chrf,ter
 
-A model, run over a table of texts and references, and scored:
+A model, run over texts and references and scored:
 
-    $ printf 'text\treference\nIt is late.\tÉ tarde.\n' > late.tsv
-
-    $ nlpcli eval translate -m bergamot-en-pt --data late.tsv |
-        grep BLEU | head -n 1
-    BLEU             100.0
+    nlpcli eval translate -m bergamot-en-pt --data pairs.tsv
 
 In a build:
 
