@@ -588,6 +588,9 @@ scores.
 
 `tsv` :: A row for each score, with all digits; with `--per-record` one for each record.
 
+With `--by` *NAME* tables and JSON tell each document too: the records with one value in the field
+*NAME* of the data, the outputs or the references.
+
 `--worst` shows the records that score least by the first metric, `--per-record` all of them. What
 differs from the reference is in brackets.
 

@@ -319,3 +319,21 @@ def test_the_scores_of_each_record() -> None:
     assert run(*arguments, "--per-record", "-f", "json").stdout.count(b"\n") == 3
     refused = run(*arguments, "--per-record", "-f", "latex")
     assert refused.returncode == 2 and b"--per-record" in refused.stderr
+
+
+def test_the_scores_of_each_document() -> None:
+    rows = zip(ONE, REFERENCE, ["a", "b", "a"], strict=True)
+    jsonl("out.jsonl", *({"translation": o, "reference": r, "doc": d} for o, r, d in rows))
+    arguments = ("eval", "translate", "--hyp", "out.jsonl", "--by", "doc")
+    envelope = json.loads(run(*arguments, "-f", "json").stdout)
+    jsonschema.validate(envelope, SCHEMA)
+    first, second = envelope["systems"][0]["documents"]
+    assert (first["document"], first["records"]) == ("a", 2)
+    assert (second["document"], second["records"]) == ("b", 1)
+    bleu = BLEU().corpus_score(ONE[::2], [REFERENCE[::2]]).score
+    assert first["scores"]["bleu"] == pytest.approx(bleu, abs=1e-9)
+    table = run(*arguments, "--metric", "bleu").stdout.decode().splitlines()
+    assert ["a", "2", f"{bleu:.1f}"] in [line.split() for line in table]
+    refused = run(*arguments[:-1], "author")
+    assert (refused.returncode, refused.stdout) == (4, b"")
+    assert b"--by author" in refused.stderr

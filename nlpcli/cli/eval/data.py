@@ -35,10 +35,12 @@ class System(NamedTuple):
 
 
 class Data(NamedTuple):
-    """`references` holds one or more for each output of every one of `systems`."""
+    """`references` holds one or more for each output of every one of `systems`, `documents` the
+    name of the document that it is from, where one was asked for."""
 
     systems: list[System]
     references: list[list[str]]
+    documents: list[str] | None = None
 
 
 def read(task: str, given: Scoring, output: str, references: Sequence[str], *options: str) -> Data:
@@ -53,27 +55,33 @@ def read(task: str, given: Scoring, output: str, references: Sequence[str], *opt
     held = [records(path, given.input_format, [name]) for path in files]
     systems = [_system(path, some, name) for path, some in zip(files, held, strict=True)]
     fields = [given.ref_field] if given.ref_field else list(references)
-    columns = _columns(given, held[0] if held else [], fields, name)
-    counts = [(path, len(some)) for path, some in zip(files, held, strict=True)]
-    counts += [(path, len(column)) for path, column in zip(given.ref or (), columns, strict=False)]
-    if given.data:
-        counts.append(
-            (given.data, len(records(given.data, given.input_format, text_fields(given))))
-        )
-    _same(counts)
+    gold = [records(path, given.input_format, fields) for path in given.ref or ()]
+    columns = [_references(some, fields) for some in gold]
+    if not gold:
+        columns = [_own(given, held[0] if held else [], fields, name)]
+    data = [given.data] if given.data else []
+    texts = [records(path, given.input_format, text_fields(given)) for path in data]
+    everything = [*texts, *held, *gold]
+    paths = [*data, *files, *(given.ref or ())]
+    _same([(path, len(some)) for path, some in zip(paths, everything, strict=True)])
     if given.model:
         from nlpcli.cli.eval import models
 
         for model, path, cost in models.run([task], given, *options):
             ran = records(path, "jsonl", [OUTPUT_FIELD])
             systems.append(_system(model, ran, OUTPUT_FIELD)._replace(cost=cost))
-    _same([counts[0], *((system.name, len(system.outputs)) for system in systems)])
+    _same(
+        [
+            (paths[0], len(everything[0])),
+            *((system.name, len(system.outputs)) for system in systems),
+        ]
+    )
     together = [[text for some in row for text in some] for row in zip(*columns, strict=True)]
     for number, some in enumerate(together, 1):
         if not some and task != "classify":
             path = (given.ref or [given.data or files[0]])[0]
             raise DataError(f"{path}: record {number} has no reference", "each record needs one")
-    return Data(systems, together)
+    return Data(systems, together, _documents(given.by, everything) if given.by else None)
 
 
 def check(given: Scoring) -> None:
@@ -98,14 +106,9 @@ def check(given: Scoring) -> None:
         raise UsageError("--hyp - and --ref - are one stream", "put one of them into a file")
 
 
-def _columns(
-    given: Scoring, own: list[Record], fields: list[str], output: str
-) -> list[list[list[str]]]:
-    """The references of each record, a column for each file of them. Where there is no file, they
-    are fields of the data, or of the first outputs: `own`."""
-    if given.ref:
-        files = [records(path, given.input_format, fields) for path in given.ref]
-        return [_references(records, fields) for records in files]
+def _own(given: Scoring, own: list[Record], fields: list[str], output: str) -> list[list[str]]:
+    """The references of each record, which are fields of the data, or of the first outputs:
+    `own`."""
     if given.data:
         own = records(given.data, given.input_format, fields)
     elif output in fields:
@@ -115,7 +118,15 @@ def _columns(
     if not all(map(_has_fields, own)):
         path = given.data or (given.hyp or [""])[0]
         raise UsageError(f"no references for {path}", "name them: --ref FILE")
-    return [_references(own, fields)]
+    return _references(own, fields)
+
+
+def _documents(name: str, files: Sequence[list[Record]]) -> list[str]:
+    """What the field `name` says of each record, in the first file whose records have it."""
+    for some in files:
+        if all(_has_fields(record) and name in record.fields("") for record in some):
+            return [_text(record.fields("")[name], record) for record in some]
+    raise DataError(f"--by {name}: no file has that field in every record", "name another")
 
 
 def _same(counts: Sequence[tuple[str, int]]) -> None:

@@ -57,6 +57,19 @@ SCHEMA: dict[str, Any] = {
                             "additionalProperties": False,
                         },
                     },
+                    "documents": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["document", "records", "scores"],
+                            "properties": {
+                                "document": {"type": "string"},
+                                "records": {"type": "integer", "minimum": 1},
+                                "scores": {"type": "object", "additionalProperties": _NUMBER},
+                            },
+                            "additionalProperties": False,
+                        },
+                    },
                     "classes": {
                         "type": "array",
                         "items": {
@@ -102,12 +115,27 @@ def as_json(made: Report) -> str:
             {
                 "name": system.name,
                 "scores": [_score(column, row) for column in made.columns],
+                **_documents(made, row),
                 **_classes(made, system.name),
             }
             for row, system in enumerate(made.data.systems)
         ],
     }
     return json.dumps(envelope, ensure_ascii=False, indent=1) + "\n"
+
+
+def _documents(made: Report, row: int) -> dict[str, Any]:
+    """The scores of every document, where they were asked for."""
+    columns = [(c.figure.name, c.by_document[row]) for c in made.columns if c.by_document]
+    documents = [
+        {
+            "document": name,
+            "records": len(places),
+            "scores": {name: _finite(values[place]) for name, values in columns},
+        }
+        for place, (name, places) in enumerate(made.documents.items())
+    ]
+    return {"documents": documents} if documents else {}
 
 
 def _classes(made: Report, name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from nlpcli.cli.eval import data, models
 from nlpcli.cli.eval.data import Data, System
 from nlpcli.cli.eval.options import Scoring
+from nlpcli.errors import UsageError
 from nlpcli.tasks.likelihood import Line, split
 
 
@@ -23,6 +24,8 @@ class Likelihoods(NamedTuple):
 def read(given: Scoring, window: int, stride: int) -> Likelihoods:
     """Run the models that `given` names over its data; `window` and `stride` in tokens (0: each
     model's own)."""
+    if given.by:
+        raise UsageError(f"--by {given.by}: perplexity is told by line", "take --per-record for it")
     chosen = ["--window", str(window), "--stride", str(stride)]
     systems, lines = [], {}
     told: list[dict[str, Any]] = []

@@ -185,6 +185,17 @@ class Scoring(NamedTuple):
             min=0,
         ),
     ] = 0
+    by: Annotated[
+        str | None,
+        option(
+            "--by",
+            metavar="NAME",
+            help="Tell the scores of each document too: of the records with one value in the field "
+            "NAME of the data, the outputs or the references.",
+            panel=REPORT,
+            show_default=False,
+        ),
+    ] = None
     per_record: Annotated[
         bool,
         option("--per-record", help="Tell the scores of each record.", panel=REPORT),

@@ -32,6 +32,20 @@ def draw(made: Report, screen: Console, digits: int | None) -> None:
         _print(screen, f"{system.name}: by record", table)
 
 
+def draw_documents(made: Report, screen: Console, name: str, digits: int | None) -> None:
+    """Draw the scores of every document, of each system; `name` is what tells documents apart."""
+    columns = [column for column in made.shown if column.by_document]
+    for row, system in enumerate(made.data.systems):
+        table = _table()
+        table.add_column(name, overflow="fold")
+        for title in ("records", *(column.figure.title for column in columns)):
+            table.add_column(title, justify="right", no_wrap=True)
+        for place, (document, records) in enumerate(made.documents.items()):
+            told = [number((c.by_document or [])[row][place], c, digits) for c in columns]
+            table.add_row(Text(visible(document)), f"{len(records):,}", *told)
+        _print(screen, f"{system.name}: by {name}", table)
+
+
 def draw_worst(made: Report, screen: Console, count: int, digits: int | None) -> None:
     """Draw the `count` records of each system that score least by the first figure shown."""
     column = made.shown[0]

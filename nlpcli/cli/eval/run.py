@@ -53,8 +53,10 @@ def _written(
         table.draw(made, screen, given.digits)
         if more:
             more(screen)
-        if given.per_record or given.worst:
+        if given.by or given.per_record or given.worst:
             from nlpcli.cli.eval import records
+        if given.by:
+            records.draw_documents(made, screen, given.by, given.digits)
         if given.per_record:
             records.draw(made, screen, given.digits)
         if given.worst:

@@ -36,12 +36,14 @@ class Score(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One figure of all systems. `by_record` gives each system's records their scores."""
+    """One figure of all systems. `by_record` gives each system's records their scores, and
+    `by_document` its documents, in the order of `documents`."""
 
     figure: Figure
     signature: str
     scores: list[Score]
     by_record: Callable[[], list[list[float]]]
+    by_document: list[list[float]] | None = None
 
 
 class Report(NamedTuple):
@@ -56,6 +58,14 @@ class Report(NamedTuple):
     draws: int
     seed: int
     classes: Mapping[str, Classes] = MappingProxyType({})
+
+    @property
+    def documents(self) -> dict[str, list[int]]:
+        """The places of each document's records."""
+        places: dict[str, list[int]] = {}
+        for place, name in enumerate(self.data.documents or ()):
+            places.setdefault(name, []).append(place)
+        return places
 
 
 def check(given: Scoring, names: Sequence[str]) -> tuple[list[str], dict[str, float]]:
@@ -104,7 +114,7 @@ def report(
     made = Report(task, found, [], [], test, given.draws or 0, given.seed)
     for metric in metrics:
         samples = [take(metric, system) for system in found.systems]
-        made.columns.extend(_columns(metric, samples, given, ci, test))
+        made.columns.extend(_columns(metric, samples, given, ci, test, made.documents))
     there = [column.figure.name for column in made.columns]
     if lacking := [name for name in asked if name not in there]:
         raise DataError(
@@ -134,7 +144,12 @@ def _costs(found: Data) -> Iterator[Column]:
 
 
 def _columns(
-    metric: Metric, samples: list[Sample], given: Scoring, ci: bool, test: str
+    metric: Metric,
+    samples: list[Sample],
+    given: Scoring,
+    ci: bool,
+    test: str,
+    documents: Mapping[str, list[int]],
 ) -> list[Column]:
     """A column for each of the metric's figures that says something of some system."""
     boots = given.draws or significance.BOOTSTRAP_DRAWS
@@ -150,6 +165,7 @@ def _columns(
     drew = {"bs": boots if drawn else 0, "ar": swaps if shuffled else 0}
     signature = _signed(metric.signature, {**drew, "seed": given.seed if any(drew.values()) else 0})
     by_record = _ByRecord(samples)
+    parts = [_by_document(sample, documents) for sample in samples if documents]
 
     def score(n: int, k: int) -> Score:
         interval = significance.interval(scores[n][:, k]) if ci else None
@@ -162,10 +178,27 @@ def _columns(
         return Score(values[n][k], interval, p_value)
 
     return [
-        Column(figure, signature, [score(n, k) for n in range(len(samples))], by_record.column(k))
+        Column(
+            figure,
+            signature,
+            [score(n, k) for n in range(len(samples))],
+            by_record.column(k),
+            [part[k] for part in parts] if parts else None,
+        )
         for k, figure in enumerate(metric.figures)
         if not all(isnan(row[k]) for row in values)
     ]
+
+
+def _by_document(sample: Sample, documents: Mapping[str, list[int]]) -> list[list[float]]:
+    """The scores of each document, for each of the metric's figures."""
+    import numpy
+
+    belongs = numpy.zeros((len(documents), len(sample)), dtype=bool)
+    for row, places in enumerate(documents.values()):
+        belongs[row, places] = True
+    scores: list[list[float]] = sample.resampled(belongs).T.tolist()
+    return scores
 
 
 class _ByRecord:
