@@ -337,3 +337,12 @@ def test_the_scores_of_each_document() -> None:
     refused = run(*arguments[:-1], "author")
     assert (refused.returncode, refused.stdout) == (4, b"")
     assert b"--by author" in refused.stderr
+
+
+def test_a_name_does_not_speak_to_the_terminal() -> None:
+    os.rename("one.txt", "one\x1b[31m.txt")
+    arguments = ["--hyp", "one\x1b[31m.txt", "--hyp", "other.txt", "--ref", "ref.txt"]
+    for more in (["--worst", "1"], ["--per-record"], ["--fail-under", "bleu=100"]):
+        done = run("eval", "translate", *arguments, *more)
+        assert b"\x1b" not in done.stdout + done.stderr
+        assert b"one\\x1b[31m.txt" in done.stdout

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nlpcli.cli.eval.options import Scoring
+from nlpcli.cli.shading import visible
 from nlpcli.errors import DataError, UsageError
 from nlpcli.records import Reader, Record
 
@@ -25,7 +27,7 @@ class Cost(NamedTuple):
 
 
 class System(NamedTuple):
-    """A system's name and its outputs, a record each. `records` are those that they stand in;
+    """A system's name, safe to be shown, and its outputs, a record each. `records` are those that they stand in;
     `cost` is known of a model that was run."""
 
     name: str
@@ -102,6 +104,9 @@ def check(given: Scoring) -> None:
         twice = next((value for value in values or () if (values or []).count(value) > 1), None)
         if twice is not None:
             raise UsageError(f"{option} {twice} is given twice", "leave one of them out")
+    for path in (*(given.hyp or ()), *(given.ref or ()), *([given.data] if given.data else ())):
+        if path != "-" and not os.path.exists(path):
+            raise UsageError(f"no such file: {path}", "outputs, references and data are files")
     if "-" in (given.hyp or ()) and "-" in (given.ref or ()):
         raise UsageError("--hyp - and --ref - are one stream", "put one of them into a file")
 
@@ -142,7 +147,7 @@ def _same(counts: Sequence[tuple[str, int]]) -> None:
 
 def _system(path: str, records: list[Record], field: str) -> System:
     outputs = [_text(_value(record, [field]), record) for record in records]
-    return System(path, outputs, [record.fields(field) for record in records])
+    return System(visible(path), outputs, [record.fields(field) for record in records])
 
 
 def _references(records: list[Record], fields: list[str]) -> list[list[str]]:
