@@ -27,8 +27,8 @@ class Cost(NamedTuple):
 
 
 class System(NamedTuple):
-    """A system's name, safe to be shown, and its outputs, a record each. `records` are those that they stand in;
-    `cost` is known of a model that was run."""
+    """A system's name, safe to be shown, and its outputs, a record each. `records` are those that
+    they stand in; `cost` is known of a model that was run."""
 
     name: str
     outputs: list[str]
