@@ -67,7 +67,8 @@ def _run(verb: Sequence[str], model: str, given: Scoring, asked: Sequence[str]) 
     kept = ["--output-format", "jsonl", "--output-field", OUTPUT_FIELD]
     words = [*verb, "--model", model, *kept, *asked]
     folder = cache_dir() / "eval"
-    key = hashlib.sha256("\n".join(_determining(words, model, given)).encode()).hexdigest()[:32]
+    determining = json.dumps([*_determining(words, model, given)])
+    key = hashlib.sha256(determining.encode()).hexdigest()[:32]
     outputs, cost = folder / f"{key}.jsonl", folder / f"{key}.json"
     if not given.fresh and outputs.exists():
         with suppress(OSError, ValueError, TypeError):
@@ -75,7 +76,7 @@ def _run(verb: Sequence[str], model: str, given: Scoring, asked: Sequence[str]) 
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / f"{key}.{os.getpid()}.jsonl"
     try:
-        found = _timed(model, [*words, "--output", str(made), given.data])
+        found = _timed(model, [*words, "--output", str(made), "--", given.data])
         made.replace(outputs)
     finally:
         made.unlink(missing_ok=True)
@@ -86,7 +87,8 @@ def _run(verb: Sequence[str], model: str, given: Scoring, asked: Sequence[str]) 
 def _timed(model: str, words: Sequence[str]) -> Cost:
     """Run nlpcli with `words` to its end."""
     begun = time.perf_counter()
-    child = subprocess.Popen([sys.executable, "-m", "nlpcli", *words])
+    command = [sys.executable, "-m", "nlpcli", *words]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -98,7 +100,7 @@ def _timed(model: str, words: Sequence[str]) -> Cost:
     if child.returncode < 0:
         raise DeviceError(
             f"{model}: its process was ended by signal {-child.returncode}",
-            "if memory ran out: behind the other options: -- --batch-size 1",
+            "where memory ran out, add at the end: -- --batch-size 1",
         )
     # Some records failed, which was asked to go on: what there is can be scored.
     some = child.returncode == ExitCode.FAILED and Path(words[words.index("--output") + 1]).exists()
