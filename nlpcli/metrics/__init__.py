@@ -6,7 +6,7 @@ Imports no library of metrics and no numpy; each family does, when it is asked f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -92,3 +92,14 @@ class Additive:
 
     def beside(self, other: Additive) -> Additive:
         return Additive([*self.rows, *other.rows], self._score, self._one)
+
+
+def of_parts(sample: Sample, parts: Collection[Collection[int]]) -> list[list[float]]:
+    """The scores of each of `parts`, which hold the places of their records."""
+    import numpy
+
+    weights = numpy.zeros((len(parts), len(sample)), dtype=bool)
+    for row, places in enumerate(parts):
+        weights[row, list(places)] = True
+    scores: list[list[float]] = sample.resampled(weights).tolist()
+    return scores

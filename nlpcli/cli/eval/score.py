@@ -13,7 +13,7 @@ from nlpcli.cli.eval import data
 from nlpcli.cli.eval.data import Data, System
 from nlpcli.cli.eval.options import PAIRED, REPORTS, Scoring
 from nlpcli.errors import DataError, UsageError, did_you_mean
-from nlpcli.metrics import Figure, Metric, Sample, significance
+from nlpcli.metrics import Figure, Metric, Sample, of_parts, significance
 from nlpcli.metrics.significance import Interval
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _columns(
     drew = {"bs": boots if drawn else 0, "ar": swaps if shuffled else 0}
     signature = _signed(metric.signature, {**drew, "seed": given.seed if any(drew.values()) else 0})
     by_record = _ByRecord(samples)
-    parts = [_by_document(sample, documents) for sample in samples if documents]
+    parts = [of_parts(sample, documents.values()) for sample in samples if documents]
 
     def score(n: int, k: int) -> Score:
         interval = significance.interval(scores[n][:, k]) if ci else None
@@ -183,22 +183,11 @@ def _columns(
             signature,
             [score(n, k) for n in range(len(samples))],
             by_record.column(k),
-            [part[k] for part in parts] if parts else None,
+            [[scores[k] for scores in part] for part in parts] if parts else None,
         )
         for k, figure in enumerate(metric.figures)
         if not all(isnan(row[k]) for row in values)
     ]
-
-
-def _by_document(sample: Sample, documents: Mapping[str, list[int]]) -> list[list[float]]:
-    """The scores of each document, for each of the metric's figures."""
-    import numpy
-
-    belongs = numpy.zeros((len(documents), len(sample)), dtype=bool)
-    for row, places in enumerate(documents.values()):
-        belongs[row, places] = True
-    scores: list[list[float]] = sample.resampled(belongs).T.tolist()
-    return scores
 
 
 class _ByRecord:
