@@ -62,9 +62,11 @@ class OpenAI:
         workers = ThreadPoolExecutor(size, thread_name_prefix="openai")
         try:
             futures = [workers.submit(self._answer, each, decoding) for each in requests]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            waiting = set(futures)
+            while waiting:  # a signal that another thread gets does not wake this one
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
             return [future.result() for future in futures]
         except BaseException:
             self._server.stop()
