@@ -74,6 +74,8 @@ def test_version_imports_next_to_nothing() -> None:
         ["generate", "--help"],
         ["chat", "--help"],
         ["devices", "--help"],
+        ["finetune", "--help"],
+        ["finetune", "classify", "--help"],
         ["eval", "--help"],
         ["eval", "translate", "--help"],
         ["eval", "summarize", "--help"],

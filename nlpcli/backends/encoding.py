@@ -60,14 +60,15 @@ def of_model(model: Any, tokenizer: Any, *, head: bool) -> Traits:
     return Traits(
         labels,
         head and (config.problem_type == "multi_label_classification" or len(labels) == 1),
-        _positions(model, tokenizer),
+        positions_of(model, tokenizer),
         tokenizer.num_special_tokens_to_add(pair=False),
         "token_type_ids" in tokenizer.model_input_names
         and getattr(config, "type_vocab_size", 0) > 1,
     )
 
 
-def _positions(model: Any, tokenizer: Any) -> int:
+def positions_of(model: Any, tokenizer: Any) -> int:
+    """The longest sequence in tokens; `model` may be on the meta device."""
     found = [
         getattr(model.config, name, None) for name in ("max_position_embeddings", "n_positions")
     ]

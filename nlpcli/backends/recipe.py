@@ -82,7 +82,7 @@ def of_model(model: Any, tokenizer: Any, names: Sequence[str]) -> Recipe:
         first = (TARGET,)
     elif defaults.forced_bos_token_id is not None:
         first = (names[defaults.forced_bos_token_id],)
-    window, positions = _lengths(settings, tokenizer)
+    window, positions = lengths(settings, tokenizer)
     suppressed = [tuple(names[i] for i in ids) for ids in defaults.bad_words_ids or []]
     if settings.model_type == "marian":
         suppressed = [tokens for tokens in suppressed if tokens != (tokenizer.pad_token,)]
@@ -236,7 +236,7 @@ def _frame(tokenizer: Any, naming: str) -> tuple[tuple[str, ...], tuple[str, ...
     return around[0], around[1]
 
 
-def _lengths(settings: Any, tokenizer: Any) -> tuple[int, int]:
+def lengths(settings: Any, tokenizer: Any) -> tuple[int, int]:
     """The longest source text and the longest sequence, in tokens."""
     found = [getattr(settings, name, None) for name in ("max_position_embeddings", "n_positions")]
     positions = next((value for value in found if value), 512)

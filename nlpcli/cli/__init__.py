@@ -24,6 +24,7 @@ COMMANDS = {
     "classify": "Classify text, line by line or record by record.",
     "generate": "Answer prompts with a language model.",
     "chat": "Talk with a language model.",
+    "finetune": "Train a model on a plain file, for use in every other command.",
     "eval": "Score outputs against references, with intervals and significance.",
     "models": "List, show, pull, add, remove and verify models.",
     "devices": "Show the processors and GPUs, and what each computes in.",

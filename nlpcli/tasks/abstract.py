@@ -77,7 +77,7 @@ class Abstract(NamedTuple):
             if len(found := self._parts(text, backend)) > 1:
                 # The last one may go on in what comes next.
                 *full, text = found
-                for result in backend.run([self._request(each) for each in full], self._decoding()):
+                for result in backend.run([self.request(each) for each in full], self._decoding()):
                     if result.error:
                         yield Answer({}, error=result.error)
                         return
@@ -96,7 +96,7 @@ class Abstract(NamedTuple):
         """One pass over the texts by their index: the summary of a text of one part is its answer;
         of the others the summaries of their parts are returned. `warnings` gets what is odd."""
         cut = {index: self._parts(text, backend) for index, text in active.items()}
-        requests = [self._request(part) for row in cut.values() for part in row]
+        requests = [self.request(part) for row in cut.values() for part in row]
         results = iter(backend.run(requests, self._decoding()))
         rest = {}
         for index, row in cut.items():
@@ -136,11 +136,11 @@ class Abstract(NamedTuple):
         """What the window holds beside the text: the prompt and, in a decoder, the output."""
         if self.family:
             return backend.measure(PREFIXES.get(self.family, ""))
-        request = self._request("")
+        request = self.request("")
         prompt = sum(backend.measure(message.content) for message in request.messages)
         return prompt + (self._decoding().max_tokens or 0) + _SPARE_TOKENS
 
-    def _request(self, text: str) -> Request:
+    def request(self, text: str) -> Request:
         if self.family:
             return Request(PREFIXES.get(self.family, "") + " ".join(text.split()))
         style, language = self.style, _language(text)

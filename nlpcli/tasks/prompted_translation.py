@@ -43,7 +43,7 @@ class PromptedTranslation(NamedTuple):
         asked = [piece.text for row in rows for piece in row if piece.text]
         most = min(backend.window // 2, _GROWTH * _CHUNK)
         decoding = self.decoding._replace(max_tokens=self.decoding.max_tokens or most)
-        requests = [self._request(text) for text in asked]
+        requests = [self.request(text) for text in asked]
         results = iter(backend.run(requests, decoding) if requests else [])
         return [
             self._answer(text, row, [next(results) for piece in row if piece.text])
@@ -65,7 +65,7 @@ class PromptedTranslation(NamedTuple):
                 pieces += split(line, self.source, backend.measure, window)
         return pieces
 
-    def _request(self, text: str) -> Request:
+    def request(self, text: str) -> Request:
         source, target = _named(self.source), _named(self.target)
         system = f"You translate from {source} to {target}. Answer with the translation only."
         ask = f"Translate this {source} text to {target}:\n\n{text}"
