@@ -123,6 +123,16 @@ def load(base: Base, recipe: Recipe, dtype: torch.dtype) -> Any:
     return model
 
 
+def hold_padding(model: Any) -> None:
+    """Keep the zeros of Marian's padding token, from which decoding starts: CTranslate2 takes them
+    for granted, but embeddings that are tied to the output learn there too."""
+    if model.config.model_type != "marian":
+        return
+    weight = model.get_input_embeddings().weight
+    padding = torch.tensor([model.config.pad_token_id])
+    weight.register_hook(lambda grad: grad.index_fill(0, padding.to(grad.device), 0.0))
+
+
 def freeze(model: Any, recipe: Recipe) -> None:
     """Leave the embeddings and the lowest layers as they are, or all but the head."""
     if recipe.freeze == "0":

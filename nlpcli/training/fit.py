@@ -11,7 +11,14 @@ import torch
 from transformers import PrinterCallback, TrainingArguments, set_seed
 
 from nlpcli.backends.ct2.convert import quiet
-from nlpcli.errors import DataError, DeviceError, NlpcliError, UsageError, did_you_mean
+from nlpcli.errors import (
+    DataError,
+    DeviceError,
+    NlpcliError,
+    Terminated,
+    UsageError,
+    did_you_mean,
+)
 from nlpcli.metrics import Figure
 from nlpcli.registry import ModelSpec
 from nlpcli.training import base as bases
@@ -22,7 +29,7 @@ from nlpcli.training.data import Data
 from nlpcli.training.flow import Flow
 from nlpcli.training.loop import Loop
 from nlpcli.training.objective import Feature, Objective, fitted
-from nlpcli.training.processes import processes
+from nlpcli.training.processes import Gone, processes
 from nlpcli.training.recipe import Recipe
 from nlpcli.training.signals import Leaving
 
@@ -43,7 +50,17 @@ class Features(NamedTuple):
 def fit(
     spec: ModelSpec | None, recipe: Recipe, data: Data, job: Any, folder: Path, shown: Any
 ) -> Path:
-    """Train in `folder` and register the result; its folder."""
+    """Train in `folder` and register the result; its folder. Raises NlpcliError for what the user
+    can mend, whatever library it comes from."""
+    try:
+        return _fit(spec, recipe, data, job, folder, shown)
+    except Exception as error:
+        raise _told(error, job) from error
+
+
+def _fit(
+    spec: ModelSpec | None, recipe: Recipe, data: Data, job: Any, folder: Path, shown: Any
+) -> Path:
     ours = processes()
     torch.set_num_threads(job.device.threads)
     _together(job.device.kind)
@@ -70,10 +87,10 @@ def fit(
             shown.told(f"going on from step {earlier.name.rpartition('-')[2]}")
         try:
             loop.train(resume_from_checkpoint=str(earlier) if earlier else None)
-        except BaseException as error:
-            if flow.saved and ours.first and not isinstance(error, NlpcliError):
+        except (KeyboardInterrupt, Terminated):
+            if flow.saved and ours.first:
                 shown.told(f"saved at step {flow.saved}; --resume goes on from there")
-            raise _told(error, job) from error
+            raise
         trained = loop.accelerator.unwrap_model(loop.model)
     if not ours.first:
         return folder
@@ -154,6 +171,7 @@ def _model(base: Base, recipe: Recipe) -> Any:
     # Beside adapters the weights stay as they are: no need for more digits than are computed with.
     dtype = getattr(torch, recipe.dtype) if recipe.lora else torch.float32
     model = bases.load(base, recipe, dtype)
+    bases.hold_padding(model)
     bases.freeze(model, recipe)
     return bases.adapted(model, recipe) if recipe.lora else model
 
@@ -233,18 +251,18 @@ def _arguments(
         )
 
 
-def _told(error: BaseException, job: Any) -> BaseException:
+def _told(error: Exception, job: Any) -> Exception:
     """`error` as the user is to read it."""
-    if isinstance(error, NlpcliError) or not isinstance(error, Exception):
+    if isinstance(error, NlpcliError):
         return error
     text = " ".join(str(error).split())
-    if "memory" in text:
+    if "memory" in text or isinstance(error, MemoryError):
         return DeviceError(
             f"{job.device}: not enough memory to train", "use a smaller model, or --lora"
         )
     gone = ("Connection closed by peer", "Connection reset", "NCCL", "Broken pipe", "gloo")
     if processes().world > 1 and any(word in text for word in gone):
-        return NlpcliError(
+        return Gone(
             "another process of this run is gone",
             "start it again with --resume: it goes on from the last checkpoint",
         )

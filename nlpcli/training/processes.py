@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from nlpcli.errors import NlpcliError
+
+
+class Gone(NlpcliError):
+    """Another process of the run has ended, so that this one cannot go on."""
+
 
 class Processes(NamedTuple):
     """`rank` of `world` processes on all machines, `local` of `here` on this one."""

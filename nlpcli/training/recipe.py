@@ -203,10 +203,6 @@ class Recipe:
         200, "Write outputs for the first N validation records each epoch, to score them; 0: all.",
         "N", panel=SCORING, min=0, tasks=_WRITING,
     )  # fmt: skip
-    average: int = _set(
-        1, "Keep the mean of the weights after the last N epochs, where that is better.", "N",
-        panel=SCORING, min=1,
-    )  # fmt: skip
     save_steps: int = _set(
         500, "Steps from one checkpoint to the next; each epoch ends with one too.", "N",
         panel=SCORING, min=1,
