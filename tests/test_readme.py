@@ -14,9 +14,10 @@ import pytest
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
-# These install, follow a file for ever, talk with somebody, or need a Hub, a server or a GPU.
+# These install, follow a file for ever, talk with somebody, train for minutes, or need a Hub, a
+# server or a GPU.
 ELSEWHERE = (
-    *("pip install", "tail -f", "nlpcli chat", "models pull"),
+    *("pip install", "tail -f", "nlpcli chat", "models pull", "nlpcli finetune"),
     *("-d cuda", "-m opus-mt", "-m openai", "-m distilbert"),
 )
 ARTICLE = (

@@ -6,7 +6,7 @@ begins with `$ ` is a command, which the tests run. A line `@name` is replaced b
 knows: the commands, the exit codes, the options' variables.
 """
 
-DATE = "2026-11-23"
+DATE = "2026-11-25"
 """The day these words were last gone over; a man page must carry one."""
 
 NLPCLI = """
@@ -158,7 +158,8 @@ pip's variables and settings hold for models that come as wheels, proxy settings
 
 `~/.cache/nlpcli` :: Downloads and conversions: all of it can be made again.
 
-`~/.local/share/nlpcli` :: The user's registry and models: nothing of it can be made again.
+`~/.local/share/nlpcli` :: The user's registry, models that were trained (`models`) and unfinished
+runs (`runs`): nothing of it can be made again.
 
 `~/.local/state/nlpcli` :: The lines typed in `nlpcli chat`.
 
@@ -765,6 +766,134 @@ The lines that are about one thing:
         grep '"label": "travel"'
 """
 
+FINETUNE = """
+A model is trained on plain files, scored after each pass over them, and kept under the name that
+`--name` gives; every other command takes that name at once. Nothing is trained before the data is
+checked, and nothing is registered before all is saved.
+
+    nlpcli finetune classify -m minilm-l6 --train train.csv --name mine
+    nlpcli classify -m mine reviews.txt
+
+# DATA
+
+Records are JSONL, CSV or TSV, also `.gz` and `.zst`, told apart by their endings or
+`--input-format`. The fields are found by the usual names (`text` and `label`, `source` and
+`target`, `document` and `summary`, `prompt` and `completion`), or named by the options. `translate`
+and `summarize` take two files of text as well, line by line: `--train` and `--train-target`.
+`generate` takes `messages`, a list of objects with `role` and `content`, and text to continue.
+`pretrain` takes files of text, whose lines and line ends are one running text.
+
+In JSONL a source may be a list of sentences, and a target a list of references, of which the first
+is learnt and all are scored against. With `--multi-label` the field holds a list of labels; in CSV
+and TSV they stand between bars or commas.
+
+Without `--valid` a share of the data is split off (`--valid-share`), drawn with `--seed`: the same
+text never stands on both sides, and each label gives its share.
+
+These end the run with exit code 4 before any model is loaded, with the file and the line: a field
+that is missing, a record that cannot be read, an empty text (all three may be left out:
+`--on-error skip`), a label that only the validation data has, one label in all, validation records
+that are in the training data too (`--duplicates`), and texts longer than the model's window
+(`--too-long`), for which its tokenizer alone is loaded.
+
+# MODELS
+
+`classify` takes encoders and classifiers, which get a new head; `translate` and `summarize`
+encoder-decoders and language models that follow instructions; `generate` language models;
+`pretrain` language models and encoders. They may be in the form of transformers or GGUF. A language
+model is asked as the command of the task will ask it, and learns its answers alone.
+
+`--from-scratch` begins with random weights: those of the model named, whose tokenizer stays, or
+without `--model` a new model of `--size`, with a sentencepiece tokenizer made of the training data:
+a Marian for `translate` and `summarize`, else a Llama. `pretrain` without `--model` makes a Llama,
+with `--objective masked` an XLM-RoBERTa, which `finetune classify` then takes by its name.
+
+`--lora` *N* trains low-rank adapters beside the weights: it needs a fraction of the memory. The
+model that is kept has them added to its weights, and beside it they lie in `adapter`.
+
+# RECIPE
+
+All that decides what is learnt is in `recipe.toml` in the model's folder. `--recipe` with that
+file or folder repeats the run; an option or a variable beats it. Defaults that depend on the task:
+
+`learning rate` :: 5e-5; 3e-5 for `translate`, `summarize` and `generate`; 2e-4 with `--lora`; 1e-3
+for new weights, but 2e-4 for `classify`; 1e-4 for `pretrain` with `--model`. It rises over 6 % of
+the steps and falls to nothing, in a line or, for new weights, along a cosine.
+
+`epochs` :: 3; for new weights 20, for `classify` 10.
+
+`step` :: 32 records for `classify` and `pretrain`, 16 else; 4,096 tokens for new weights of
+`translate` and `summarize`.
+
+`label smoothing` :: 0.1 for new weights of `translate` and `summarize`, else none.
+
+Matrices are multiplied in bfloat16 where the device is fastest in it, and weights kept in float32.
+The same recipe on the same CPU gives the same weights to the bit.
+
+# RUNS
+
+After each epoch the validation data is scored: accuracy and macro F1; BLEU and chrF; ROUGE;
+perplexity; the loss in each case. For translations and summaries outputs are written for the first
+`--eval-records` records. The model of the best epoch is kept, by accuracy, BLEU, ROUGE-L or
+perplexity, or what `--best` names; a star marks it.
+
+A checkpoint is written after each epoch and every `--save-steps` steps, to
+`~/.local/share/nlpcli/runs/`*NAME*. The first Ctrl-C or SIGTERM saves one and ends with 130 or 143,
+the second ends at once. `--resume` goes on from the last whole checkpoint, also after SIGKILL, and
+ends with the weights and scores of a run that was never stopped. It refuses where the data or the
+recipe has changed, but for `--max-minutes`, `--save-steps` and `--accumulate`.
+
+Where memory does not suffice for a step, it is computed in two parts, then in four: what is learnt
+stays the same.
+
+The model's folder, `~/.local/share/nlpcli/models/`*NAME*, holds safetensors and tokenizer,
+`recipe.toml`, `README.md` (a model card), `training.json` (data with hashes, losses, scores) and
+`learning-curve.svg`. `--report-to tensorboard` writes to `tensorboard` in the run's folder, later
+in the model's; it needs `pip install tensorboard`.
+
+# SEVERAL PROCESSES
+
+torchrun starts several processes, on one machine or many. They share each step, so that
+`--batch-size` counts over all of them, and what is learnt is what one process learns. Each has a
+GPU of its own, or its share of the CPUs. One model is registered, by the first process. A process
+that dies ends the run; started again with `--resume`, it goes on from the last checkpoint.
+
+    torchrun --nproc-per-node 4 --no-python \\
+      nlpcli finetune classify --recipe my.toml --name mine
+
+On two machines, with a home folder that both see, the same command on each:
+
+    torchrun --nnodes 2 --nproc-per-node 4 --no-python \\
+      --rdzv-backend c10d --rdzv-endpoint first:29500 \\
+      nlpcli finetune classify --recipe my.toml --name mine
+
+As a Slurm job:
+
+    #!/bin/bash
+    #SBATCH --nodes=2 --ntasks-per-node=1 --gpus-per-node=4
+    first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+    srun torchrun --nnodes 2 --nproc-per-node 4 --no-python \\
+      --rdzv-backend c10d --rdzv-endpoint "$first:29500" \\
+      nlpcli finetune classify --recipe my.toml --name mine
+
+# OUTPUT
+
+Standard output gets the model's name, a tab, and its folder; all else goes to standard error: on a
+terminal a table that grows, a bar, and in the end the learning curve; else a line for each epoch.
+
+# EXAMPLES
+
+    nlpcli finetune classify -m bert-base-uncased \\
+      --train train.csv --epochs 3 --batch-size 16 --name mine
+    nlpcli finetune translate --from-scratch --from en --to de \\
+      --train train.en --train-target train.de --name ende
+    nlpcli finetune summarize -m smollm2-135m-instruct --lora 16 \\
+      --train papers.jsonl --name brief
+    nlpcli finetune generate -m smollm2-135m-instruct --lora 16 \\
+      --train dialogues.jsonl --name helper
+    nlpcli finetune pretrain --train verse.txt --name bard
+"""
+
 PAGES = {
     "nlpcli": NLPCLI,
     "translate": TRANSLATE,
@@ -772,6 +901,7 @@ PAGES = {
     "summarize": SUMMARIZE,
     "generate": GENERATE,
     "chat": CHAT,
+    "finetune": FINETUNE,
     "eval": EVAL,
     "models": MODELS,
     "devices": DEVICES,

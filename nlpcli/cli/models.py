@@ -278,9 +278,28 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         revision = f" @ {source.revision}" if source.revision else ""
         facts.append(("source", f"{source.kind} {source.location}{revision}"))
         facts.append(("sha256", source.sha256))
-    facts += [("commit", pin.get("commit", "")), ("folder", folder)]
+    facts += [("commit", pin.get("commit", "")), ("folder", folder), *_trained(Path(folder))]
     facts += [("file", f"{sha256}  {name}") for name, sha256 in spec.files]
     return [(key, value) for key, value in facts if value]
+
+
+def _trained(folder: Path) -> list[tuple[str, str]]:
+    """What `nlpcli finetune` kept of how it made the model in `folder`; [] where it did not."""
+    made = registry.read_json(folder / "training.json")
+    if not made:
+        return []
+    records = made["records"]
+    facts = [
+        ("base", made["base"] or "none: it began from nothing"),
+        ("learnt from", f"{records['train']:,} records, scored on {records['valid']:,}"),
+        *(("data", f"{sha256}  {name}") for name, sha256 in made["files"].items()),
+    ]
+    best = next((each for each in reversed(made["scores"]) if each["best"]), None)
+    if best:
+        told = [f"{name} {value:.4g}" for name, value in best["figures"].items()]
+        facts.append(("scores", ", ".join([*told, f"loss {best['loss']:.4g}"])))
+        facts.append(("epoch", f"{best['epoch']:g} of {made['scores'][-1]['epoch']:g}"))
+    return [*facts, ("recipe", str(folder / "recipe.toml"))]
 
 
 def _described(name: str, source: str, sha256: str, files: tuple[str, ...]) -> ModelSpec:

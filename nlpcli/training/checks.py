@@ -30,7 +30,7 @@ def given(paths: Sequence[str], fields: Fields) -> None:
     for path in paths:
         if path != STDIN and not os.path.exists(path):
             raise UsageError(f"no such file: {path}", "training and validation data are files")
-        if not os.path.isfile(path) and not os.path.isdir(path):
+        if path == STDIN or not (os.path.isfile(path) or os.path.isdir(path)):
             raise UsageError(f"{path} is a stream, which is read once", "put it into a file")
     records.check(paths)
     named = [name for name in fields if name is not None]
@@ -48,7 +48,8 @@ class Fault(DataError):
     """A record that cannot be learnt from; `reason` is what it counts as where it is left out."""
 
     def __init__(self, record: Record, reason: str, why: str, hint: str = "") -> None:
-        super().__init__(f"{record.where}: {why}", f"{hint}; or {_LEAVE}" if hint else _LEAVE)
+        between = "" if not hint else " " if hint.endswith("?") else "; or "
+        super().__init__(f"{record.where}: {why}", f"{hint}{between}{_LEAVE}")
         self.reason = reason
 
 
@@ -142,11 +143,10 @@ def _label(record: Record, name: str, found: Any) -> str:
     return value(record, "label", name, found).strip()
 
 
-def some(examples: Sequence[Example], paths: Sequence[str], option: str, dropped: int) -> None:
-    """Raise DataError where there are no examples; `dropped` records were left out."""
-    if not examples:
-        left = f"; left out: {dropped:,}" if dropped else ""
-        raise DataError(f"no records in {', '.join(paths)}{left}", f"--{option} needs some")
+def no_records(paths: Sequence[str], option: str, dropped: int) -> DataError:
+    """The error that the files of an option hold nothing, `dropped` records being left out."""
+    left = f"; left out: {dropped:,}" if dropped else ""
+    return DataError(f"no records in {', '.join(paths)}{left}", f"--{option} needs some")
 
 
 def identity(example: Example) -> tuple[str, ...]:
@@ -190,8 +190,8 @@ def all_labels(
     if not found:
         raise DataError("no training record has a label", "some must have one")
     if len(found) == 1 and not multi_label:
-        records = f"all {len(train):,} records have" if len(train) > 1 else "the only record has"
-        raise DataError(f"{records} the label {min(found)}", "training needs two labels or more")
+        what = f"every training record has the label {min(found)}"
+        raise DataError(what, "training needs two labels or more")
     for example in valid:
         for label in example.targets:
             if label not in found:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from nlpcli import records
-from nlpcli.errors import DataError
+from nlpcli.errors import DataError, UsageError
 from nlpcli.records import Reader, Record
 from nlpcli.training import checks
 
@@ -124,9 +124,6 @@ def read(
     scored = intake.files(sources.valid, sources.valid_target, sources.format, "valid")
     train, valid = ([each for some in parts for each in some] for parts in (files, scored))
     dropped = intake.dropped
-    checks.some(train, sources.train, "train", dropped.total())
-    if sources.valid:
-        checks.some(valid, sources.valid, "valid", dropped.total())
     split = not sources.valid and valid_share > 0
     if split and task == "pretrain":
         train, valid = checks.split_ends(files, valid_share)
@@ -172,22 +169,25 @@ class _Intake:
     def files(
         self, paths: Sequence[str], targets: Sequence[str], format: str, option: str
     ) -> list[list[Example]]:
-        """The examples of each file; `option` is the one that names the files."""
+        """The examples of each file, some in all; `option` is the one that names the files."""
         if targets and len(targets) != len(paths):
             counts = f"{checks.counted(len(paths), 'file')}, --{option}-target {len(targets):,}"
-            raise DataError(f"--{option} names {counts}", "each needs its own, in the same order")
+            raise UsageError(f"--{option} names {counts}", "each needs its own, in the same order")
+        before = self.dropped.total()
         found = []
         for place, path in enumerate(paths):
             kind = records.format_of(path) if format == "auto" else format
             if targets and kind != "text":
                 hint = f"leave out --{option}-target, or give --input-format text"
-                raise DataError(f"{path}: {kind} holds its targets in a field", hint)
+                raise UsageError(f"{path}: {kind} holds its targets in a field", hint)
             if targets:
                 found.append(self._pairs(path, targets[place]))
             elif kind == "text":
                 found.append(self._lines(path, option))
             else:
                 found.append(self._objects(path, kind))
+        if paths and not any(found):
+            raise checks.no_records(paths, option, self.dropped.total() - before)
         return found
 
     def _kept(self, items: Iterable[_T], example: Callable[[_T], Example]) -> list[Example]:

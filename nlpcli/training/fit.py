@@ -69,7 +69,7 @@ def _fit(
     features = _features(objective, base, recipe, data, shown.told)
     figure = deciding(objective, recipe)
     shown.begin(objective.figures)
-    model = _model(base, recipe)
+    model = _model(base, recipe, job)
     earlier = checkpoints.last(folder) if job.resume else None
     with Leaving() as leaving, quiet():
         flow = Flow(
@@ -165,12 +165,15 @@ def _features(
     return Features(*made)
 
 
-def _model(base: Base, recipe: Recipe) -> Any:
+def _model(base: Base, recipe: Recipe, job: Any) -> Any:
     """The model with weights, ready to be trained."""
     set_seed(recipe.seed)
     # Beside adapters the weights stay as they are: no need for more digits than are computed with.
     dtype = getattr(torch, recipe.dtype) if recipe.lora else torch.float32
     model = bases.load(base, recipe, dtype)
+    if recipe.task == "translate" and job.device.kind == "cpu":
+        # For sentences the plain products are faster than the fused kernel, by a quarter.
+        model.set_attn_implementation("eager")
     bases.hold_padding(model)
     bases.freeze(model, recipe)
     return bases.adapted(model, recipe) if recipe.lora else model

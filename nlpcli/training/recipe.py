@@ -43,6 +43,7 @@ def _set(default: Any, help: str, metavar: str = "", **more: Any) -> Any:
 
 _PARALLEL = ("translate", "summarize")
 _WRITING = ("translate", "summarize", "generate")
+_NEW = (*_WRITING, "pretrain")
 _NOT_PRETRAIN = ("classify", *_WRITING)
 
 
@@ -139,11 +140,12 @@ class Recipe:
         "causal|masked", panel=BASE, choices=("auto", "causal", "masked"), tasks=("pretrain",),
     )  # fmt: skip
     size: str | None = _set(
-        None, f"The size of a new model: {', '.join(SIZES)}.", "SIZE", panel=BASE, choices=SIZES
-    )
+        None, f"The size of a new model: {', '.join(SIZES)}.", "SIZE", panel=BASE, choices=SIZES,
+        tasks=_NEW,
+    )  # fmt: skip
     vocabulary: int | None = _set(
         None, "The pieces of a new tokenizer; by default what suits the size.", "N", panel=BASE,
-        min=64,
+        min=64, tasks=_NEW,
     )  # fmt: skip
     dropout: float | None = _set(
         None, "The share of activations left out while training; by default the model's own.",

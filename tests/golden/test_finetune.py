@@ -257,7 +257,8 @@ def test_a_name_that_is_taken_needs_overwrite(files: Path) -> None:
     assert repeated.returncode == 0, repeated.stderr.decode()
     assert weights("twin") == weights("taken")
     shown = run("models", "show", "taken").stdout.decode()
-    assert "classify" in shown and "the user's registry" in shown
+    for told in ("the user's registry", "96 records, scored on 32", "accuracy ", "recipe.toml"):
+        assert told in shown
 
 
 def test_texts_that_are_too_long_are_told(files: Path, tmp_path: Path) -> None:
