@@ -808,6 +808,17 @@ without `--model` a new model of `--size`, with a sentencepiece tokenizer made o
 a Marian for `translate` and `summarize`, else a Llama. `pretrain` without `--model` makes a Llama,
 with `--objective masked` an XLM-RoBERTa, which `finetune classify` then takes by its name.
 
+`--size` tells how wide the layers are, how many the model has, or a Marian in each of its two
+stacks, and how many pieces the tokenizer. `pretrain` takes `tiny` by default, the others `small`.
+
+`tiny` :: 128 wide, 4 layers, 1,000 pieces.
+
+`small` :: 256 wide, 3 layers, 6,000 pieces.
+
+`medium` :: 512 wide, 6 layers, 16,000 pieces.
+
+`base` :: 768 wide, 12 layers (a Marian 6), 32,000 pieces.
+
 `--lora` *N* trains low-rank adapters beside the weights: it needs a fraction of the memory. The
 model that is kept has them added to its weights, and beside it they lie in `adapter`.
 

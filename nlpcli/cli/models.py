@@ -286,7 +286,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
 def _trained(folder: Path) -> list[tuple[str, str]]:
     """What `nlpcli finetune` kept of how it made the model in `folder`; [] where it did not."""
     made = registry.read_json(folder / "training.json")
-    if not made:
+    if not {"base", "records", "files", "scores"} <= made.keys():  # other programs write that name
         return []
     records = made["records"]
     facts = [

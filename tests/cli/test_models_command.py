@@ -14,6 +14,7 @@ import pytest
 
 import hub_server
 from command import COMMAND, run, start
+from nlpcli import __version__
 from wheel_index import Index, serving
 
 MEMBERS = {"tiny_model/model.enxx.intgemm.bin": b"weights", "tiny_model/vocab.enxx.spm": b"words"}
@@ -210,6 +211,65 @@ def test_a_folder_of_the_users_own_is_never_deleted(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_added(arguments: tuple[str, ...], code: int, message: str) -> None:
     assert message in models("add", *arguments, code=code)[1]
+
+
+def trained(home: Path, scores: list[dict[str, object]], base: str = "minilm-l6") -> Path:
+    """A folder such as `nlpcli finetune` leaves, of the model "mine"."""
+    folder = home / "data" / "nlpcli" / "models" / "mine"
+    folder.mkdir(parents=True)
+    sources = [{"kind": "path", "location": str(folder)}]
+    spec = {"name": "mine", "tasks": ["classify"], "format": "transformers", "sources": sources}
+    described = {"nlpcli": __version__, "origin": "user", "spec": spec}
+    made = {
+        "task": "classify",
+        "base": base,
+        "records": {"train": 1234, "valid": 56},
+        "files": {"train.csv": "a" * 64, "valid.csv": "b" * 64},
+        "scores": scores,
+    }
+    for name, content in ("config", {}), ("nlpcli", described), ("training", made):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    (folder / "recipe.toml").write_text('task = "classify"\n')
+    return folder
+
+
+def test_show_tells_how_a_model_was_trained(home: Path) -> None:
+    scores = [
+        {"epoch": epoch, "loss": loss, "figures": {"accuracy": accuracy, "f1": 0.5}, "best": best}
+        for epoch, loss, accuracy, best in (
+            (1.0, 0.91, 0.61, True),
+            (2.0, 0.52, 0.83, True),
+            (3.0, 0.77, 0.72, False),
+        )
+    ]
+    folder = trained(home, scores)
+    shown = models("show", "mine")[0].splitlines()
+    begin = shown.index("base:         minilm-l6")
+    assert shown[begin:] == [
+        "base:         minilm-l6",
+        "learnt from:  1,234 records, scored on 56",
+        f"data:         {'a' * 64}  train.csv",
+        f"data:         {'b' * 64}  valid.csv",
+        "scores:       accuracy 0.83, f1 0.5, loss 0.52",
+        "epoch:        2 of 3",
+        f"recipe:       {folder / 'recipe.toml'}",
+    ]
+    assert "task:         classify" in shown and f"folder:       {folder}" in shown
+
+
+def test_show_a_new_model_that_was_never_scored(home: Path) -> None:
+    trained(home, [], base="")
+    shown = models("show", "mine")[0]
+    assert "base:         none: it began from nothing\n" in shown
+    assert "scores:" not in shown and "epoch:" not in shown
+
+
+def test_show_leaves_another_programs_training_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "marian"}')
+    (tmp_path / "training.json").write_text('{"base": 1, "epochs": 3}')
+    models("add", "mine", str(tmp_path))
+    shown = models("show", "mine")[0]
+    assert f"folder:       {tmp_path}" in shown and "base:" not in shown
 
 
 def test_add_a_hub_repository_at_a_revision() -> None:
