@@ -103,7 +103,7 @@ def fitted(
 ) -> tuple[list[Feature], int]:
     """The features of `examples`, none longer than `limit` tokens, and how many were: `policy`
     cuts them, skips them, or raises DataError (fail)."""
-    features = objective.features(examples)
+    features = objective.features(examples) if examples else []
     long = [feature for feature in features if feature.window > limit]
     if long and policy == "fail":
         worst = max(long, key=lambda feature: feature.window)

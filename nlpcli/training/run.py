@@ -16,6 +16,8 @@ from nlpcli.errors import ModelError, NlpcliError, UsageError
 from nlpcli.metrics import Figure
 from nlpcli.registry import ModelSpec
 from nlpcli.settings import data_dir
+from nlpcli.store import place
+from nlpcli.training import checkpoints
 from nlpcli.training import data as reading
 from nlpcli.training import recipe as recipes
 from nlpcli.training.data import Data, Fields, Sources
@@ -169,16 +171,16 @@ def _run_folder(recipe: Recipe, data: Data, job: Job) -> Iterator[Path]:
         _settle(folder, recipe, data, job)
         yield folder
     finally:
+        if checkpoints.last(folder) is None:  # nothing that could be lost
+            place.discard(folder)
         lock.release()
 
 
 def _settle(folder: Path, recipe: Recipe, data: Data, job: Job) -> None:
     """Make the folder, or check that it holds this very run."""
-    from nlpcli.store import place
-
     this = {"recipe": _plain(recipe), "files": data.files}
     file = folder / "run.json"
-    earlier = registry.read_json(file)
+    earlier = registry.read_json(file) if checkpoints.last(folder) else {}
     if job.resume:
         if not earlier:
             raise UsageError(f"{job.name}: no unfinished run", "leave out --resume")
@@ -189,7 +191,8 @@ def _settle(folder: Path, recipe: Recipe, data: Data, job: Job) -> None:
                 "--overwrite starts over",
             )
         return
-    if earlier and not job.overwrite:
+    # Without a checkpoint there is nothing to lose.
+    if earlier and checkpoints.last(folder) and not job.overwrite:
         raise UsageError(
             f"{job.name}: there is an unfinished run of that name",
             "--resume goes on with it, --overwrite starts over",

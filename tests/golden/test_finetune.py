@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from hub_server import Hub
 
 GLAD = ("house", "river", "garden", "market", "letter")
 SAD = ("winter", "train", "engine", "doctor", "window")
-FAST = ("--dtype", "float32", "--learning-rate", "2e-3", "--batch-size", "16", "-q")
+FAST = ("--dtype", "float32", "--learning-rate", "2e-3", "--batch-size", "16")
 
 
 def rows(count: int, seed: int) -> list[tuple[str, str]]:
@@ -152,9 +153,16 @@ def test_a_killed_run_ends_as_one_that_was_not(files: Path) -> None:
         process = start(*classify(files, name))
         _wait_for_checkpoint(name)
         os.kill(process.pid, number)
-        process.communicate(timeout=60)
-        assert process.returncode == (-9 if number == signal.SIGKILL else 143)
-        assert run(*classify(files, name)).returncode == 2  # unfinished
+        _, error = process.communicate(timeout=60)
+        if number == signal.SIGKILL:
+            assert process.returncode == -9
+        else:
+            assert process.returncode == 143
+            assert re.search(r"saved at step \d+; --resume goes on from there", error.decode())
+        again = run(*classify(files, name))
+        assert again.returncode == 2
+        unfinished, hint = again.stderr.decode().splitlines()[-2:]
+        assert "there is an unfinished run of that name" in unfinished and "--resume" in hint
         gone_on = run(*classify(files, name, "--resume"), timeout=120)
         assert gone_on.returncode == 0, gone_on.stderr.decode()
         assert weights(name) == weights("whole")
@@ -175,14 +183,20 @@ def _wait_for_checkpoint(name: str) -> None:
 
 
 def test_what_is_no_longer_the_same_run_is_refused(files: Path, tmp_path: Path) -> None:
-    process = start(*classify(files, "other", "--epochs", "50"))
+    more = table(tmp_path / "more.tsv", rows(8, 5))
+    command = classify(files, "other", "--epochs", "50", "--valid", str(more))
+    process = start(*command)
     _wait_for_checkpoint("other")
     os.kill(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and error.decode().endswith("nlpcli: interrupted\n")
-    changed = run(*classify(files, "other", "--epochs", "50", "--seed", "7", "--resume"))
+    changed = run(*command, "--seed", "7", "--resume")
     assert changed.returncode == 2
     assert "--seed is not what it was when the run began" in changed.stderr.decode()
+    table(more, rows(8, 6))
+    changed = run(*command, "--resume")
+    assert changed.returncode == 2
+    assert f"{more} is not what it was when the run began" in changed.stderr.decode()
     absent = run(*classify(files, "never", "--resume"))
     assert absent.returncode == 2 and "no unfinished run" in absent.stderr.decode()
 
@@ -268,6 +282,11 @@ def test_texts_that_are_too_long_are_told(files: Path, tmp_path: Path) -> None:
     assert done.returncode == 4
     assert "1 of 21 records is longer than the model's window" in done.stderr.decode()
     assert f"{data}:22" in done.stderr.decode()
+    # Nothing was learnt that could be lost: the name is free.
+    more = ("--epochs", "1", "--valid-share", "0", "--too-long", "cut", "--name", "long")
+    cut = run(*arguments, *more, timeout=60)
+    assert cut.returncode == 0, cut.stderr.decode()
+    assert "1 of 21 training records cut to 256 tokens" in cut.stderr.decode()
 
 
 def test_a_language_model_learns_answers(files: Path, tmp_path: Path) -> None:
@@ -322,7 +341,5 @@ def test_a_new_model_of_running_text(objective: str, files: Path, tmp_path: Path
         said = run("generate", "-m", "new", "--max-tokens", "5", "-q", "--text", "the old")
         assert said.returncode == 0, said.stderr.decode()
     else:
-        arguments = [
-            each if each != str(files / "bert") else "new" for each in classify(files, "x")
-        ]
-        assert run(*arguments, timeout=120).returncode == 0
+        used = run(*classify(files, "used", "-m", "new", "--epochs", "1"), timeout=120)
+        assert used.returncode == 0, used.stderr.decode()
