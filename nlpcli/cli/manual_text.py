@@ -781,7 +781,8 @@ Records are JSONL, CSV or TSV, also `.gz` and `.zst`, told apart by their ending
 `target`, `document` and `summary`, `prompt` and `completion`), or named by the options. `translate`
 and `summarize` take two files of text as well, line by line: `--train` and `--train-target`.
 `generate` takes `messages`, a list of objects with `role` and `content`, and text to continue.
-`pretrain` takes files of text, whose lines and line ends are one running text.
+`pretrain` takes files of text, whose lines and line ends are one running text, learnt in blocks of
+256 tokens or `--max-length`.
 
 In JSONL a source may be a list of sentences, and a target a list of references, of which the first
 is learnt and all are scored against. With `--multi-label` the field holds a list of labels; in CSV
@@ -790,11 +791,11 @@ and TSV they stand between bars or commas.
 Without `--valid` a share of the data is split off (`--valid-share`), drawn with `--seed`: the same
 text never stands on both sides, and each label gives its share.
 
-These end the run with exit code 4 before any model is loaded, with the file and the line: a field
-that is missing, a record that cannot be read, an empty text (all three may be left out:
-`--on-error skip`), a label that only the validation data has, one label in all, validation records
-that are in the training data too (`--duplicates`), and texts longer than the model's window
-(`--too-long`), for which its tokenizer alone is loaded.
+These end the run with exit code 4 before any model is loaded, with the file and the line: a column
+that is missing; a record that cannot be read, a field that a JSONL record lacks, an empty text (all
+three may be left out: `--on-error skip`); a label that only the validation data has, one label in
+all, validation records that are in the training data too (`--duplicates`), and texts longer than
+the model's window (`--too-long`), for which its tokenizer alone is loaded.
 
 # MODELS
 
@@ -820,7 +821,8 @@ stacks, and how many pieces the tokenizer. `pretrain` takes `tiny` by default, t
 `base` :: 768 wide, 12 layers (a Marian 6), 32,000 pieces.
 
 `--lora` *N* trains low-rank adapters beside the weights: it needs a fraction of the memory. The
-model that is kept has them added to its weights, and beside it they lie in `adapter`.
+model that is kept has them added to its weights, and beside it they lie in `adapter`. `--freeze`
+*N* leaves the embeddings and the lowest *N* layers as they are, which takes less time and memory.
 
 # RECIPE
 

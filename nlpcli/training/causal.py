@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from nlpcli.backends import Decoding, Message, Request, prompt
 from nlpcli.backends.ct2.convert import quiet
+from nlpcli.backends.ct2.make_decoder import window
 from nlpcli.batching import by_length
 from nlpcli.errors import DataError, ModelError
 from nlpcli.metrics import Figure
@@ -50,6 +51,7 @@ class Causal(Objective):
         self._end = int(end)
         pad = tokenizer.pad_token_id
         self._pad = self._end if pad is None else int(pad)
+        self._window = window(model.config.get_text_config())
         self._keeps = "logits_to_keep" in signature(type(model).forward).parameters
         figures, self.best = FIGURES.get(plan.task, (PERPLEXITY, "perplexity"))
         self.figures = figures
@@ -100,7 +102,8 @@ class Causal(Objective):
     def write(self, model: Any, examples: Sequence[Example]) -> list[str]:
         prompts = [self._prompts.encode(self.request(each)) for each in examples]
         targets = [self._prompts.measure(each.targets[0]) for each in examples]
-        most = int(_SPARE * max(targets)) + 1
+        most = min(int(_SPARE * max(targets)) + 1, self._window // 2)
+        prompts = [row[-(self._window - most) :] for row in prompts]
         device = next(model.parameters()).device
         written = [""] * len(prompts)
         for batch in by_length([len(row) + most for row in prompts], budget=_WRITTEN):

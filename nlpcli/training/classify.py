@@ -22,7 +22,6 @@ class Classify(Objective):
     """`scores` takes each text's probabilities."""
 
     best = "accuracy"
-    unit = "record"
 
     def __init__(self, tokenizer: Any, recipe: Recipe, data: Data) -> None:
         self._tokenizer = tokenizer
@@ -34,7 +33,7 @@ class Classify(Objective):
         self.figures = (Figure("accuracy", "Accuracy", 3), Figure("f1", "macro F1", 3))
         if self._several:
             self.figures += (Figure("micro-f1", "micro F1", 3),)
-            self.best, self.unit = "micro-f1", "label"
+            self.best = "micro-f1"
 
     def features(self, examples: Sequence[Example]) -> list[Feature]:
         with quiet():

@@ -39,7 +39,8 @@ class Log(Protocol):
 
 class Loop(Trainer):  # type: ignore[misc]
     """Trains `model` on `train` and scores it on `valid`, features of `examples`; outputs are
-    written for the first `written` examples. `told` gets what the user is to know."""
+    written for the first `written` examples that have features. `told` gets what the user is to
+    know."""
 
     def __init__(
         self,
@@ -66,7 +67,9 @@ class Loop(Trainer):  # type: ignore[misc]
         )
         self.objective, self.steps = objective, steps
         self._train, self._valid = train, valid
-        self._examples, self._written = examples, examples[: written or None]
+        short = {feature.place for feature in valid}
+        fitting = [example for place, example in enumerate(examples) if place in short]
+        self._examples, self._written = examples, fitting[: written or None]
         self._parts, self._log, self._told = parts, log, told
         # Losses come divided by the items of the whole step.
         self.loss_is_scaled_for_ga = True

@@ -32,22 +32,12 @@ class Feature(NamedTuple):
     length: int
 
 
-class Judged(NamedTuple):
-    """The loss of a batch, summed over `items`, and for each row what the model said of it; None
-    where that is to be asked for with `write`."""
-
-    loss: float
-    items: int
-    outputs: list[Any]
-
-
 class Objective:
     """What all ways of learning have in common. `figures` are what `scores` gives, `best` the one
-    that decides; `unit` is what an item is."""
+    that decides."""
 
     figures: tuple[Figure, ...] = ()
     best = ""
-    unit = "token"
     writes = False
     """Whether outputs are written, token by token, to be scored."""
 

@@ -127,8 +127,9 @@ class Recipe:
         "fail|skip|cut", panel=DATA, choices=("fail", "skip", "cut"), tasks=_NOT_PRETRAIN,
     )  # fmt: skip
     max_length: int = _set(
-        0, "The longest record in tokens; 0: as the model's window.", "N", panel=DATA, min=0
-    )
+        0, "The longest record, or block of running text, in tokens; 0: what suits the model.", "N",
+        panel=DATA, min=0,
+    )  # fmt: skip
     from_scratch: bool = _set(
         False,
         "Begin with random weights: of the architecture of --model with its tokenizer, or, without "

@@ -23,8 +23,7 @@ from nlpcli.training.recipe import Recipe
 TRAINING = "training.json"
 """What the model was made from and what it reached, as JSON."""
 
-
-ADAPTER = "adapter"
+_ADAPTER = "adapter"
 
 
 def keep(
@@ -64,8 +63,8 @@ def _save(model: Any, base: Base, recipe: Recipe, folder: Path) -> None:
     """The weights as safetensors, adapters merged and beside them, and the tokenizer."""
     with quiet():
         if recipe.lora:
-            model.save_pretrained(folder / ADAPTER)
-            model = merged(base, recipe, folder / ADAPTER)
+            model.save_pretrained(folder / _ADAPTER)
+            model = merged(base, recipe, folder / _ADAPTER)
         model.save_pretrained(folder)
         base.tokenizer.save_pretrained(folder)
 

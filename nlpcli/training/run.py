@@ -17,7 +17,7 @@ from nlpcli.metrics import Figure
 from nlpcli.registry import ModelSpec
 from nlpcli.settings import data_dir
 from nlpcli.store import place
-from nlpcli.training import checkpoints
+from nlpcli.training import checkpoints, figures
 from nlpcli.training import data as reading
 from nlpcli.training import recipe as recipes
 from nlpcli.training.data import Data, Fields, Sources
@@ -110,7 +110,7 @@ def read(recipe: Recipe, shown: Shown) -> Data:
         seed=recipe.seed,
         report=shown.told,
     )
-    shown.table(reading.rows(data))
+    shown.table(figures.rows(data))
     return data
 
 
@@ -180,6 +180,7 @@ def _settle(folder: Path, recipe: Recipe, data: Data, job: Job) -> None:
     """Make the folder, or check that it holds this very run."""
     this = {"recipe": _plain(recipe), "files": data.files}
     file = folder / "run.json"
+    # Without a checkpoint there is nothing to lose.
     earlier = registry.read_json(file) if checkpoints.last(folder) else {}
     if job.resume:
         if not earlier:
@@ -191,8 +192,7 @@ def _settle(folder: Path, recipe: Recipe, data: Data, job: Job) -> None:
                 "--overwrite starts over",
             )
         return
-    # Without a checkpoint there is nothing to lose.
-    if earlier and checkpoints.last(folder) and not job.overwrite:
+    if earlier and not job.overwrite:
         raise UsageError(
             f"{job.name}: there is an unfinished run of that name",
             "--resume goes on with it, --overwrite starts over",

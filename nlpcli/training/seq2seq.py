@@ -41,7 +41,10 @@ class Seq2Seq(Objective):
         self._tokenization = tokenize.of_tokenizer(tokenizer, self._recipe, names)
         self._frame = recipe.frame(self._recipe, self._names, self._request(""))
         if self._frame.first and hasattr(tokenizer, "tgt_lang"):
-            tokenizer.tgt_lang = self._frame.first[0]
+            # M2M100's tokenizer takes codes, the others the tokens themselves.
+            codes = getattr(tokenizer, "lang_code_to_token", {})
+            (token,) = self._frame.first
+            tokenizer.tgt_lang = next((each for each in codes if codes[each] == token), token)
         self._prefix = self._frame.text
         if plan.task == "summarize":
             self._prefix = PREFIXES.get(self._recipe.architecture, "")
@@ -59,10 +62,7 @@ class Seq2Seq(Objective):
 
     def cut(self, feature: Feature, limit: int) -> Feature:
         """Cuts the ends of the source and of the target; their end tokens stay."""
-        ids, labels = (
-            row if len(row) <= limit else row[: limit - 1] + row[-1:]
-            for row in (feature.ids, feature.labels)
-        )
+        ids, labels = (_cut(row, limit) for row in (feature.ids, feature.labels))
         length = len(ids) + len(labels)
         return feature._replace(ids=ids, labels=labels, window=limit, length=length)
 
@@ -89,6 +89,7 @@ class Seq2Seq(Objective):
 
     def write(self, model: Any, examples: Sequence[Example]) -> list[str]:
         sources = self._sources([each.source for each in examples])
+        sources = [_cut(source, self._limit) for source in sources]
         device = next(model.parameters()).device
         written = [""] * len(sources)
         targets = [len(row) for row in self._targets(examples)]
@@ -106,7 +107,8 @@ class Seq2Seq(Objective):
                     min_length=0,
                     forced_bos_token_id=first,
                 )
-            for place, ids in zip(batch, found.tolist(), strict=True):
+            given = 1 + len(self._frame.first)
+            for place, ids in zip(batch, found[:, given:].tolist(), strict=True):
                 written[place] = self._tokenizer.decode(ids, skip_special_tokens=True)
         return written
 
@@ -135,3 +137,8 @@ class Seq2Seq(Objective):
             [*before, *(self._names.get(token, unknown) for token in tokens), *after]
             for tokens in self._tokenization.encode(texts)
         ]
+
+
+def _cut(ids: list[int], limit: int) -> list[int]:
+    """At most `limit` of the tokens, the last one among them."""
+    return ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:]

@@ -6,11 +6,12 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -204,18 +205,42 @@ def test_what_is_no_longer_the_same_run_is_refused(files: Path, tmp_path: Path) 
 def test_two_processes_learn_what_one_does(files: Path) -> None:
     alone = run(*classify(files, "one", "--dropout", "0"), timeout=120)
     assert alone.returncode == 0, alone.stderr.decode()
-    torchrun = str(Path(COMMAND).with_name("torchrun"))
-    launch = ["--nproc-per-node", "2", "--master-port", str(_free_port()), "--no-python", COMMAND]
-    both = subprocess.run(
-        [torchrun, *launch, *classify(files, "two", "--dropout", "0")],
-        capture_output=True,
-        timeout=180,
-        check=False,
-    )
+    command = _torchrun(*classify(files, "two", "--dropout", "0"))
+    both = subprocess.run(command, capture_output=True, timeout=180, check=False)
     assert both.returncode == 0, both.stderr.decode()
     assert both.stdout.decode().count("two\t") == 1
     for mine, other in zip(told("one")["losses"], told("two")["losses"], strict=True):
         assert mine == pytest.approx(other, abs=1e-4)
+
+
+def test_a_process_that_is_killed_ends_the_run(files: Path) -> None:
+    command = _torchrun(*classify(files, "left", "--epochs", "500"))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        _wait_for_checkpoint("left")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ranks = [pid for pid in children if b"\0RANK=1\0" in _environment(pid)]
+        os.kill(int(ranks[0]), signal.SIGKILL)
+        _, error = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    told = "nlpcli: another process of this run is gone"
+    assert told in error.decode() and "start it again with --resume" in error.decode()
+    assert list(_runs("left").glob("checkpoint-*/history.json"))
+    assert "no model called left" in run("models", "show", "left").stderr.decode()
+
+
+def _environment(pid: str) -> bytes:
+    return b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def _torchrun(*arguments: str) -> list[str]:
+    """The command as two processes, which find each other on a port of their own."""
+    torchrun = str(Path(COMMAND).with_name("torchrun"))
+    port = str(_free_port())
+    launch = ["--nproc-per-node", "2", "--master-port", port, "--no-python", COMMAND]
+    return [torchrun, *launch, *arguments]
 
 
 def _free_port() -> int:
@@ -287,6 +312,64 @@ def test_texts_that_are_too_long_are_told(files: Path, tmp_path: Path) -> None:
     cut = run(*arguments, *more, timeout=60)
     assert cut.returncode == 0, cut.stderr.decode()
     assert "1 of 21 training records cut to 256 tokens" in cut.stderr.decode()
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_done(files: Path, tmp_path: Path) -> None:
+    """The files of the process may not become larger than its weights."""
+
+    def limit(size: int) -> Callable[[], None]:
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    size = (files / "bert" / "model.safetensors").stat().st_size
+    command = classify(files, "full", "--epochs", "1", "-q")
+    process = start(*command, preexec_fn=limit(size // 2))
+    _, error = process.communicate(timeout=60)
+    lines = error.decode().splitlines()
+    assert (process.returncode, len(lines)) == (1, 2), lines
+    assert "cannot be written: " in lines[0] and "free some space" in lines[1]
+    assert "full" not in run("models", "list").stdout.decode().split()
+    assert not any(Path(os.environ["XDG_DATA_HOME"], "nlpcli", "models").glob("*full*"))
+    assert not _runs("full").exists()
+    assert run(*command, timeout=60).returncode == 0
+    # A folder that there cannot be.
+    (tmp_path / "file").touch()
+    done = run(*classify(files, "never"), XDG_DATA_HOME=str(tmp_path / "file"))
+    told, hint = done.stderr.decode().splitlines()[-2:]
+    assert done.returncode == 1 and "cannot be written: Not a directory" in told, told
+    assert "XDG_DATA_HOME" in hint
+
+
+def test_memory_that_does_not_suffice_halves_the_step(files: Path, tmp_path: Path) -> None:
+    """Under a real limit, in which one step of 256 long records does not fit."""
+    texts = [(f"{text} " * 16, label) for text, label in rows(256, 8)]
+    data = table(tmp_path / "long.tsv", texts)
+    command = [
+        *("finetune", "classify", "-m", str(files / "bert"), "--train", str(data)),
+        *("--valid", str(files / "valid.tsv"), "--dtype", "float32", "--epochs", "1"),
+    ]
+
+    def least() -> int:
+        """The address space in bytes that a run with small steps takes."""
+        process = start(*command, "--batch-size", "4", "--max-minutes", "0.02", "--name", "small")
+        most = 0
+        while process.poll() is None:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            found = re.search(r"VmPeak:\s+(\d+) kB", status)
+            most = max(most, int(found[1]) if found else 0)
+            time.sleep(0.02)
+        assert process.returncode == 0, process.communicate()[1]
+        return 1024 * most
+
+    limit = least() + 300 * 2**20
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    process = start(*command, "--batch-size", "256", "--name", "large", preexec_fn=limited)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error.decode()
+    assert "not enough memory: each step is computed in 2 parts" in error.decode()
+    assert run("classify", "-m", "large", "-q", stdin="the old house\n").stdout.strip()
 
 
 def test_a_language_model_learns_answers(files: Path, tmp_path: Path) -> None:

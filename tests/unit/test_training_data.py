@@ -651,29 +651,3 @@ def test_running_text_gives_the_ends_of_its_files(texts: list[list[str]], share:
         assert sum(each.source == "words" for each in ends) == max(wanted, 0)
         assert not ends or ends[0].source == "words"
     assert len(train) + len(valid) == sum(map(len, files))
-
-
-def test_what_was_read_is_shown(put: Put) -> None:
-    put("a.csv", "text,label\none two,x\nthree,x\nfour five six,y\n,y\nseven,y\n")
-    put("v.csv", "text,label\nseven,x\n")
-    found = read("classify", ["a.csv"], valid=["v.csv"], on_error="skip", duplicates="drop")
-    assert data.rows(found) == [
-        ("", "train", "valid"),
-        ("records", "3", "1"),
-        ("labels", "2", "1"),
-        ("most frequent label", "x, 66.7 %", "x, 100.0 %"),
-        ("longest, words", "3", "1"),
-        ("mean, words", "2.0", "1.0"),
-        ("left out: empty", "1", ""),
-        ("left out: duplicate", "1", ""),
-    ]
-
-
-def test_figures_of_no_records_are_not_made_up(put: Put) -> None:
-    put("a.txt", "one two\nthree\n")
-    assert data.rows(read("generate", ["a.txt"])) == [
-        ("", "train", "valid"),
-        ("records", "2", "0"),
-        ("longest target, words", "2", "–"),
-        ("mean target, words", "1.5", "–"),
-    ]
