@@ -206,9 +206,10 @@ def _texts(examples: list[Example]) -> Iterator[str]:
 def _configure(config: Any, recipe: Recipe, data: Data) -> None:
     """Set what the recipe says of the model: its labels and its dropout."""
     if recipe.dropout is not None:
-        for name in _DROPOUTS:
-            if getattr(config, name, None) is not None:
-                setattr(config, name, recipe.dropout)
+        known = [name for name in _DROPOUTS if getattr(config, name, None) is not None]
+        used = [name for name in known if getattr(config, name)]
+        for name in used or known:
+            setattr(config, name, recipe.dropout)
     if recipe.task == "classify":
         config.id2label = dict(enumerate(data.labels))
         config.label2id = {label: code for code, label in enumerate(data.labels)}

@@ -65,7 +65,7 @@ def accuracy(name: str, test: Path, label: str, *more: str) -> float:
         check=True,
     )
     (system,) = json.loads(done.stdout)["systems"]
-    return float(next(each["score"] for each in system["scores"] if each["name"] == "accuracy"))
+    return float(next(each["score"] for each in system["scores"] if each["metric"] == "accuracy"))
 
 
 def read(test: Path) -> list[str]:
