@@ -795,7 +795,8 @@ These end the run with exit code 4 before any model is loaded, with the file and
 that is missing; a record that cannot be read, a field that a JSONL record lacks, an empty text (all
 three may be left out: `--on-error skip`); a label that only the validation data has, one label in
 all, validation records that are in the training data too (`--duplicates`), and texts longer than
-the model's window (`--too-long`), for which its tokenizer alone is loaded.
+the model's window (`--too-long`), for which its tokenizer alone is loaded. `--too-long cut` cuts
+the end of a text, of a source and of a target; for a language model, the beginning of the record.
 
 # MODELS
 

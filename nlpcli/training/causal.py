@@ -65,8 +65,8 @@ class Causal(Objective):
         return found
 
     def cut(self, feature: Feature, limit: int) -> Feature:
-        """Cuts the end."""
-        ids, labels = feature.ids[:limit], feature.labels[:limit]
+        """Cuts the beginning, so that the answer stays."""
+        ids, labels = feature.ids[-limit:], [IGNORED, *feature.labels[-limit:][1:]]
         return feature._replace(ids=ids, labels=labels, window=len(ids), length=len(ids))
 
     def collate(self, features: Sequence[Feature], epoch: int) -> dict[str, torch.Tensor]:

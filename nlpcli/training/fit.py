@@ -251,6 +251,7 @@ def _arguments(
             remove_unused_columns=False,
             ddp_find_unused_parameters=False,
             log_level="critical",
+            log_level_replica="critical",
         )
 
 

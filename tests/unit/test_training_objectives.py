@@ -265,3 +265,9 @@ def test_what_is_too_long_is_cut_or_left_out(tiny: Build, tmp_path: Path) -> Non
         assert max(len(other.ids), len(other.labels)) == 16 == other.window
         assert (one.ids[:3], one.ids[-1]) == (other.ids[:3], other.ids[-1])
         assert (one.labels[0], one.labels[-1]) == (other.labels[0], other.labels[-1])
+
+    asked = [Example("a:1", "house " * 40, ("the river",))]
+    _, objective, _ = ready(tiny_decoders.gpt2(tmp_path / "gpt2"), Recipe("generate"), asked)
+    (whole,), ((kept,), _) = objective.features(asked), fitted(objective, asked, 16, "cut")
+    assert (kept.ids, kept.labels) == (whole.ids[-16:], whole.labels[-16:])
+    assert kept.labels[-1] == whole.ids[-1]
