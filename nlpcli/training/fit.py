@@ -234,6 +234,7 @@ def _arguments(
             lr_scheduler_type=_SCHEDULES[recipe.schedule],
             warmup_steps=recipe.warmup,
             weight_decay=recipe.weight_decay,
+            adam_beta2=recipe.beta2,
             max_grad_norm=recipe.clip,
             bf16=recipe.dtype == "bfloat16",
             fp16=recipe.dtype == "float16",

@@ -180,6 +180,10 @@ class Recipe:
         None, "Steps over which the learning rate rises, or below 1 their share.", "N", min=0.0
     )
     weight_decay: float = _set(0.01, "AdamW's decay of the weight matrices.", "X", min=0.0)
+    beta2: float | None = _set(
+        None, "How long AdamW remembers squared gradients; for new models 0.98, else 0.999.", "X",
+        min=0.0, max=0.99999,
+    )  # fmt: skip
     clip: float = _set(1.0, "The greatest norm of the gradient; 0: any.", "X", min=0.0)
     label_smoothing: float | None = _set(
         None, "The share of the target's probability that goes to all others.", "SHARE", min=0.0,
@@ -293,6 +297,7 @@ def settled(recipe: Recipe) -> Recipe:
         "learning_rate": 5e-5,
         "schedule": "cosine" if new else "linear",
         "warmup": 0.06,
+        "beta2": 0.98 if new else 0.999,
         "label_smoothing": 0.0,
     }
     if recipe.task in _WRITING:

@@ -25,7 +25,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "tiny": Size(width=128, layers=4, heads=4, inner=384, vocabulary=1000),
-    "small": Size(width=256, layers=3, heads=4, inner=1024, vocabulary=6000),
+    "small": Size(width=256, layers=3, heads=4, inner=1024, vocabulary=6000, paired=2),
     "medium": Size(width=512, layers=6, heads=8, inner=2048, vocabulary=16000),
     "base": Size(width=768, layers=12, heads=12, inner=3072, vocabulary=32000, paired=6),
 }
