@@ -67,6 +67,9 @@ def _save(model: Any, base: Base, recipe: Recipe, folder: Path) -> None:
             model = merged(base, recipe, folder / _ADAPTER)
         model.save_pretrained(folder)
         base.tokenizer.save_pretrained(folder)
+    readable = (folder / "config.json").stat().st_mode
+    for file in folder.rglob("*.safetensors"):  # which are written for their owner alone
+        file.chmod(readable)
 
 
 def _spec(name: str, base: Base, recipe: Recipe, staged: Path, target: Path) -> ModelSpec:
