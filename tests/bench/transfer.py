@@ -113,7 +113,10 @@ def throughput(name: str, texts: list[str]) -> float:
     )
     seconds = {"tuned": [0.0], "base": [0.0]}
     for _ in range(ROUNDS):
-        for which, work, given in (("tuned", tuned.classify, requests), ("base", base.embed, texts)):
+        for which, work, given in (
+            ("tuned", tuned.classify, requests),
+            ("base", base.embed, texts),
+        ):
             begun = time.perf_counter()
             work(given)
             seconds[which].append(time.perf_counter() - begun)

@@ -116,7 +116,9 @@ def test_a_different_number_of_references_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(Bleu(), BLEU()), (Chrf(), CHRF()), (Ter(), TER())], ids=["BLEU", "chrF", "TER"]
+    ("ours", "theirs"),
+    [(Bleu(), BLEU()), (Chrf(), CHRF()), (Ter(), TER())],
+    ids=["BLEU", "chrF", "TER"],
 )
 def test_intervals_and_p_values_are_sacrebleus(ours: Any, theirs: Any) -> None:
     references, one, other = corpus(150)
