@@ -120,13 +120,16 @@ def move(staged: Path, target: Path) -> None:
 
 def discard(folder: Path) -> bool:
     """Delete `folder`; whether it was there. Renamed first, so that no reader meets half of it."""
-    doomed = folder.with_name(f".{folder.name}.partial-old-{os.getpid()}")
+    import shutil
+
+    old = f".{folder.name}.partial-old-"
+    for stale in folder.parent.glob(f"{old}*"):  # of a process that was killed
+        shutil.rmtree(stale, ignore_errors=True)
+    doomed = folder.with_name(f"{old}{os.getpid()}")
     try:
         folder.rename(doomed)
     except FileNotFoundError:
         return False
-    import shutil
-
     shutil.rmtree(doomed, ignore_errors=True)
     return True
 

@@ -200,7 +200,8 @@ def _build(recipe: Recipe, data: Data, folder: Path) -> None:
 
 def _texts(examples: list[Example]) -> Iterator[str]:
     for example in examples:
-        yield from (text for text in (example.source, *example.targets) if text.strip())
+        said = (content for _, content in example.messages)
+        yield from (text for text in (example.source, *example.targets, *said) if text.strip())
 
 
 def _configure(config: Any, recipe: Recipe, data: Data) -> None:

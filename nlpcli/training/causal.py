@@ -18,7 +18,7 @@ from nlpcli.backends import Decoding, Message, Request, prompt
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.ct2.make_decoder import window
 from nlpcli.batching import by_length
-from nlpcli.errors import DataError, ModelError
+from nlpcli.errors import ModelError
 from nlpcli.metrics import Figure
 from nlpcli.tasks.abstract import Abstract
 from nlpcli.tasks.prompted_translation import PromptedTranslation
@@ -160,8 +160,6 @@ class Causal(Objective):
     def _dialogue(self, example: Example) -> tuple[list[int], list[int]]:
         """The ids of a dialogue; every answer in it is learnt whose prompt its ids begin with."""
         messages = [Message(role, content) for role, content in example.messages]
-        if messages[-1].role != "assistant":
-            raise DataError(f"{example.where}: the dialogue does not end with an answer")
         ids = self._answered(messages)
         labels = [IGNORED] * len(ids)
         for place, message in enumerate(messages):

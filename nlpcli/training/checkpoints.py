@@ -46,8 +46,9 @@ def prune(folder: Path, best: str | None) -> None:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Raise NlpcliError where what is written inside does not fit or may not be written."""
+def writing(folder: Path, run: Path) -> Iterator[None]:
+    """Raise NlpcliError where what is written to `folder` does not fit or may not be written; `run`
+    is where the run has its checkpoints."""
     from safetensors import SafetensorError
 
     try:
@@ -56,10 +57,10 @@ def writing(folder: Path) -> Iterator[None]:
         why = getattr(error, "strerror", None) or str(error).splitlines()[0]
         if isinstance(error, RuntimeError) and "write" not in why:
             raise
-        raise NlpcliError(
-            f"{folder}: cannot be written: {why}",
-            "free some space, or name another folder with XDG_DATA_HOME; then --resume",
-        ) from error
+        hint = "free some space, or name another folder with XDG_DATA_HOME"
+        if last(run):
+            hint = "free some space, then --resume"
+        raise NlpcliError(f"{folder}: cannot be written: {why}", hint) from error
 
 
 def _all(folder: Path) -> list[Path]:

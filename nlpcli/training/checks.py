@@ -121,13 +121,15 @@ def labels(record: Record, name: str, found: Any, *, multi_label: bool) -> tuple
 
 
 def dialogue(record: Record) -> tuple[tuple[str, str], ...]:
-    """The messages of `record`, some of the assistant among them. Raises Fault."""
+    """The messages of `record`, the last of them the assistant's. Raises Fault."""
     if record.error:
         raise Fault(record, "unreadable", record.error)
     if any(role != "system" and not content.strip() for role, content in record.messages):
         raise Fault(record, "empty", "a message is empty")
     if all(role != "assistant" for role, _ in record.messages):
         raise Fault(record, "empty", "no message of the assistant to learn from")
+    if record.messages[-1][0] != "assistant":
+        raise Fault(record, "unanswered", "the dialogue does not end with the assistant's answer")
     return record.messages
 
 

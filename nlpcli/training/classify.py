@@ -115,6 +115,7 @@ def _balanced(data: Data) -> torch.Tensor:
     that is n times as rare counts n times as much. In the mean over the records it is 1."""
     counts = Counter(label for each in data.train for label in each.targets)
     if data.multi_label:  # what a positive counts beside a negative
-        return torch.tensor([len(data.train) / counts[label] - 1 for label in data.labels])
+        every = len(data.train)
+        return torch.tensor([(every / counts[label] - 1) or 1.0 for label in data.labels])
     share = len(data.train) / len(data.labels)
     return torch.tensor([share / counts[label] for label in data.labels])

@@ -86,7 +86,10 @@ def _fit(
         if earlier and ours.first:
             shown.told(f"going on from step {earlier.name.rpartition('-')[2]}")
         try:
-            loop.train(resume_from_checkpoint=str(earlier) if earlier else None)
+            if earlier and flow.ended:
+                loop.take(earlier)
+            else:
+                loop.train(resume_from_checkpoint=str(earlier) if earlier else None)
         except (KeyboardInterrupt, Terminated):
             if flow.saved and ours.first:
                 shown.told(f"saved at step {flow.saved}; --resume goes on from there")

@@ -45,6 +45,8 @@ class Flow(TrainerCallback):  # type: ignore[misc]
         self._count: int = kept.get("count", 0)
         self._earlier: float = kept.get("seconds", 0.0)
         self.saved = 0
+        # A run that --max-minutes ended may get more of them.
+        self.ended: bool = kept.get("ended", False) and kept["minutes"] == recipe.max_minutes
 
     @property
     def history(self) -> History:
@@ -56,12 +58,16 @@ class Flow(TrainerCallback):  # type: ignore[misc]
         return self._earlier + time.monotonic() - self._begun
 
     def state(self) -> dict[str, Any]:
+        state, control = self.loop.state, self.loop.control
+        self.ended = control.should_training_stop or state.global_step >= state.max_steps
         return {
             "losses": self.losses,
             "scores": self.scores,
             "sum": float(self._sum),
             "count": self._count,
             "seconds": self.seconds,
+            "ended": self.ended,
+            "minutes": self._recipe.max_minutes,
         }
 
     def add(self, loss: torch.Tensor) -> None:

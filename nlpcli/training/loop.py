@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerState, TrainingArguments
 
 from nlpcli.backends.memory import of_batch
 from nlpcli.batching import by_length
@@ -128,6 +128,12 @@ class Loop(Trainer):  # type: ignore[misc]
             self._parts *= 2
             self._told(f"not enough memory: each step is computed in {self._parts} parts")
 
+    def take(self, checkpoint: Path) -> None:
+        """Take the best weights of a run that has ended, of which `checkpoint` is the last."""
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        best = Path(self.state.best_model_checkpoint or checkpoint).name
+        self._load_from_checkpoint(str(checkpoint.with_name(best)))
+
     def _in_parts(self, model: Any, inputs: dict[str, torch.Tensor], count: Any) -> torch.Tensor:
         rows = len(inputs["labels"])
         size = -(-rows // self._parts)
@@ -207,7 +213,7 @@ class Loop(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
         folder = Path(self.args.output_dir)
-        with checkpoints.writing(folder):
+        with checkpoints.writing(folder, folder):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:

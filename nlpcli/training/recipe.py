@@ -198,7 +198,10 @@ class Recipe:
         "auto", "Number format of the products: auto, float32, bfloat16 or float16.", "TYPE",
         choices=("auto", "float32", "bfloat16", "float16"),
     )  # fmt: skip
-    seed: int = _set(42, "Seed of the split, the order, the new weights and dropout.", "N", min=0)
+    seed: int = _set(
+        42, "Seed of the split, the order, the new weights and dropout.", "N", min=0,
+        max=2**32 - 1,
+    )  # fmt: skip
     best: str | None = _set(
         None, "The figure that tells which epoch was best.", "NAME", panel=SCORING
     )
@@ -225,6 +228,8 @@ class Recipe:
                 continue
             if name in _PATHS:
                 value = [os.path.abspath(path) for path in value]
+            if name == "model" and os.path.exists(os.path.expanduser(value)):
+                value = os.path.abspath(os.path.expanduser(value))
             lines.append(f"{name.replace('_', '-')} = {json.dumps(value, ensure_ascii=False)}")
         (folder / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -252,7 +257,9 @@ def read(path: Path) -> dict[str, Any]:
         if name != "task" and name not in SETTINGS:
             hint = did_you_mean(key, [each.replace("_", "-") for each in SETTINGS])
             raise UsageError(f"{file}: no such setting: {key}", hint)
-        if isinstance(value, list) != (name in _PATHS) or isinstance(value, dict):
+        if name in _PATHS and not isinstance(value, list):
+            raise UsageError(f"{file}: {key} is not a list", f'write {key} = ["FILE"]')
+        if name not in _PATHS and isinstance(value, list | dict):
             raise UsageError(f"{file}: {key} is not one value", f"write {key} = …")
         values[name] = value
     return values
@@ -279,7 +286,10 @@ def check(recipe: Recipe) -> None:
         (recipe.model and "--model", recipe.vocabulary and "--vocabulary"),
     ):
         if one and other:
-            raise UsageError(f"{one} and {other} do not go together", "leave one of them out")
+            hint = "leave one of them out"
+            if other == "--batch-tokens":
+                hint += "; --batch-tokens 0 takes a recipe's back"
+            raise UsageError(f"{one} and {other} do not go together", hint)
     if not recipe.model and recipe.task == "classify":
         raise UsageError("no model to begin with", "name one: --model minilm-l6")
     if not (recipe.model or recipe.from_scratch or recipe.task == "pretrain"):

@@ -38,7 +38,11 @@ def keep(
 ) -> Path:
     """Save `model` whole or not at all, in place of an earlier one; the run's folder goes."""
     target = registry.own_folder(job.name)
-    with checkpoints.writing(target), place.exclusive(job.name), place.staging(target) as staged:
+    with (
+        checkpoints.writing(target, run),
+        place.exclusive(job.name),
+        place.staging(target) as staged,
+    ):
         _save(model, base, recipe, staged)
         recipe.write(staged)
         made = _training(base, recipe, data, history)

@@ -140,7 +140,8 @@ def _check_name(job: Job) -> None:
         return
     entry = registry.read_entry(job.name).get("origin") == "user"
     if entry or registry.own_folder(job.name).exists():
-        raise UsageError(f"{job.name}: there is a model of that name", "--overwrite replaces it")
+        again = "--resume --overwrite" if job.resume else "--overwrite"
+        raise UsageError(f"{job.name}: there is a model of that name", f"{again} replaces it")
 
 
 @contextmanager
@@ -168,6 +169,7 @@ def _run_folder(recipe: Recipe, data: Data, job: Job) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(folder.parent, error) from error
     try:
+        _check_name(job)  # another process may just have made it
         _settle(folder, recipe, data, job)
         yield folder
     finally:

@@ -304,6 +304,11 @@ def test_a_bad_record_is_told_with_its_place_or_left_out(
     [
         (DIALOGUE[:2], "no message of the assistant to learn from", "empty"),
         ([*DIALOGUE, {"role": "user", "content": " "}], "a message is empty", "empty"),
+        (
+            [*DIALOGUE, {"role": "user", "content": "and?"}],
+            "the dialogue does not end with the assistant's answer",
+            "unanswered",
+        ),
         ("hi", 'field "messages" is not a list of objects with "role" and "content"', BAD),
         (
             [{"role": "bot", "content": "hi"}],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from nlpcli import registry
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError, NlpcliError, UsageError
 from nlpcli.registry import own_folder
-from nlpcli.training import checkpoints
+from nlpcli.training import checkpoints, result
 from nlpcli.training.history import History, Scores
 from nlpcli.training.loop import Loop
 from nlpcli.training.recipe import Recipe
@@ -108,6 +109,30 @@ def test_it_ends_when_the_time_is_up(bert: str, labelled: tuple[str, ...]) -> No
     assert own_folder("mine").is_dir()
 
 
+def test_a_run_that_has_ended_is_not_trained_further(
+    bert: str, labelled: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"model": bert, "train": labelled, "epochs": 1.5, "batch_size": "8"}
+    trained("classify", "whole", **options)
+    keep = result.keep
+
+    def full(*given: Any) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(result, "keep", full)
+    with pytest.raises(OSError, match="No space"):
+        trained("classify", **options)
+    steps = checkpoints.last(run_folder("mine"))
+    monkeypatch.setattr(result, "keep", keep)
+    monkeypatch.setattr(Loop, "training_step", full)
+    seen = Seen()
+    recipe = Recipe("classify", dtype="float32", learning_rate=2e-3, **options)
+    train(recipe, Job("mine", CPU, resume=True), seen)
+    assert seen.history and steps and seen.history.scores[-1].step == int(steps.name[11:])
+    first, other = (load_file(own_folder(name) / "model.safetensors") for name in ("whole", "mine"))
+    assert all((first[key] == other[key]).all() for key in first) and len(first) > 20
+
+
 def test_the_best_epoch_is_kept(bert: str, labelled: tuple[str, ...]) -> None:
     seen = trained("classify", model=bert, train=labelled, epochs=4.0, best="loss")
     assert seen.history and seen.history.figure == "loss"
@@ -181,6 +206,9 @@ def test_a_chat_model_learns_from_dialogues(tmp_path: Path) -> None:
     seen = trained("generate", model=str(folder), train=data, **options)
     perplexities = [each.figures["perplexity"] for each in seen.scores]
     assert perplexities[-1] < 0.5 * perplexities[0]
+    trained("generate", "new", from_scratch=True, size="tiny", train=data, duplicates="keep")
+    words = json.loads((own_folder("new") / "tokenizer.json").read_text())["model"]["vocab"]
+    assert len(words) > 100
 
 
 def test_a_model_gets_to_know_a_text(bert: str, tmp_path: Path) -> None:
