@@ -48,7 +48,7 @@ def test_a_key_that_is_none_names_the_nearest(tmp_path: Path) -> None:
 def test_a_value_of_the_wrong_shape_is_told(text: str, tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     file.write_text(text)
-    with pytest.raises(UsageError, match="train is not a list|(epochs|model) is not one value"):
+    with pytest.raises(UsageError, match=r"train is not a list|(epochs|model) is not one value"):
         read(file)
 
 
