@@ -15,6 +15,7 @@ WINDOW = 2048
 FIRST_WINDOW = 8
 FLUSH_SECONDS = 0.03
 _CHUNKS_AHEAD = 4
+_LOOK_SECONDS = 0.2  # how often one who waits looks whether to stop
 
 
 def windows(
@@ -23,13 +24,15 @@ def windows(
     limit: int = WINDOW,
     first: int = FIRST_WINDOW,
     flush: float = FLUSH_SECONDS,
+    stop: threading.Event | None = None,
 ) -> Iterator[list[T]]:
     """Regroup `chunks` into windows of at most `limit` items, in order.
 
     A window is handed on when it is full, or `flush` seconds after its first item came, so a
     slow producer is answered at once. Windows begin at `first` items and double, so a fast one
     sees its first answer at once too. `chunks` is read ahead by a thread, a few chunks at most;
-    what it raises is raised here, after the items that came before.
+    what it raises is raised here, after the items that came before. Once `stop` is set, no window
+    more is given.
     """
     arrivals: queue.Queue[list[T] | BaseException | None] = queue.Queue(_CHUNKS_AHEAD)
     stopped = threading.Event()
@@ -39,16 +42,18 @@ def windows(
     window: list[T] = []
     deadline = 0.0
     try:
-        while True:
-            arrival = _next(arrivals, max(0.0, deadline - time.monotonic()) if window else None)
+        while not (stop and stop.is_set()):
+            wait = max(0.0, deadline - time.monotonic()) if window else _LOOK_SECONDS
+            arrival = _next(arrivals, wait if window or stop else None)
             if arrival == []:
-                yield window
+                if window:
+                    yield window
                 window = []
             elif isinstance(arrival, list):
                 if not window:
                     deadline = time.monotonic() + flush
                 window.extend(arrival)
-                while len(window) >= size:
+                while len(window) >= size and not (stop and stop.is_set()):
                     full, window = window[:size], window[size:]
                     yield full
                     size = min(size * 2, limit)

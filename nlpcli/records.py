@@ -115,6 +115,10 @@ class Reader:
                 why = getattr(error, "strerror", None) or error
                 raise DataError(f"{name}: cannot be read: {why}") from error
 
+    def count(self) -> int:
+        """The number of records of all inputs, which are read for it."""
+        return sum(map(len, Reader(self.paths, self._format, self.field, also=self._also)))
+
     def _format_of(self, path: str) -> str:
         return format_of(path) if self._format == "auto" else self._format
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from nlpcli.errors import DataError, NlpcliError, UsageError
 from nlpcli.records import Record
@@ -124,21 +124,34 @@ class Output:
                     os.unlink(self._part)
 
     def _finish(self) -> None:
-        """Write what is left and name the file; an existing file's permissions are kept."""
+        """Write what is left and name the file."""
         if self._compressor:
             self._write(self._compressor.flush())
         if not self._part:
             return
         os.fsync(self._file)
-        with suppress(FileNotFoundError):
-            os.chmod(self._part, stat.S_IMODE(os.stat(self._target).st_mode))
         part, self._part = self._part, ""
-        try:
-            os.replace(part, self._target)
-        except OSError as error:
-            raise NlpcliError(
-                f"{self._name}: cannot be replaced: {error.strerror}", f"the result is in {part}"
-            ) from error
+        put_in_place(part, self._target, self._name)
+
+
+def put_in_place(part: str, target: str, name: str) -> None:
+    """Rename the file `part` to `target`, which the user called `name`; an existing file's
+    permissions are kept."""
+    with suppress(FileNotFoundError):
+        os.chmod(part, stat.S_IMODE(os.stat(target).st_mode))
+    try:
+        os.replace(part, target)
+    except OSError as error:
+        raise NlpcliError(
+            f"{name}: cannot be replaced: {error.strerror}", f"the result is in {part}"
+        ) from error
+
+
+def regular(path: str) -> bool:
+    """Whether `path` names a file to be made or replaced, not a stream or a device."""
+    if path in _STANDARD_OUTPUT:
+        return False
+    return not os.path.exists(path) or stat.S_ISREG(os.stat(path).st_mode)
 
 
 def _compressor(path: str) -> Any:
@@ -154,28 +167,38 @@ def _compressor(path: str) -> Any:
     return None
 
 
+class Sink(Protocol):
+    """Where bytes go: an Output, or a partfile.PartFile."""
+
+    def write(self, data: bytes) -> None: ...
+
+
 class Writer:
     """Formats records with what a task added to them.
 
     `added` names the fields the task adds, `field` that of a text line turned into an object.
-    With `whole`, text output keeps an answer's line breaks.
+    With `whole`, text output keeps an answer's line breaks; without `heads` a table gets no header,
+    as it continues another. `columns` is the header that stands there already.
     """
 
     def __init__(
         self,
-        output: Output,
+        output: Sink,
         format: str,
         field: str,
         added: Sequence[str],
         *,
         whole: bool = False,
+        heads: bool = True,
+        columns: Sequence[str] = (),
     ) -> None:
         self._output = output
+        self._heads = heads
         self._whole = whole
         self._format = format
         self._field = field
         self._added = tuple(added)
-        self._columns: tuple[str, ...] | None = None
+        self._columns = tuple(columns) or None
         self._early: list[dict[str, str]] = []
         self._extended: tuple[str, ...] = ()
         self._lines: list[str] = []
@@ -205,6 +228,11 @@ class Writer:
             data = re.sub(_SURROGATES, "\ufffd", text).encode()
         self._output.write(data)
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The header, () where there is none; None while records wait for it to be known."""
+        return None if self._early else self._columns or ()
+
     def finish(self, columns: Sequence[str]) -> None:
         """Hand on what is left; `columns` is the header for a table that had no rows."""
         if self._columns is None and (columns or self._early) and self._format in ("csv", "tsv"):
@@ -223,8 +251,8 @@ class Writer:
                 self._early.append(merged)
                 return
             self._header(record.columns or tuple(own))
-            if not set(record.columns) & set(self._added):
-                self._extended = record.columns
+        if self._columns == (*record.columns, *self._added):
+            self._extended = record.columns
         columns = self._columns or ()
         if not record.error and not own.keys() <= set(columns):
             extra = next(name for name in own if name not in columns)
@@ -236,7 +264,8 @@ class Writer:
 
     def _header(self, columns: Sequence[str]) -> None:
         self._columns = (*columns, *(name for name in self._added if name not in columns))
-        self._cells(self._columns)
+        if self._heads:
+            self._cells(self._columns)
         for cells in self._early:
             self._cells([cells.get(name, "") for name in self._columns])
         self._early.clear()

@@ -18,6 +18,7 @@ LAYERS = [
     {"store"},
     {"registry"},
     {"catalogue", "languages"},
+    {"partfile"},
     {"device", "writing"},
     {"records"},
     {"streams", "batching"},

@@ -11,7 +11,7 @@ from nlpcli.errors import UsageError
 from nlpcli.streams import COMPRESSED
 from nlpcli.tasks.classify import Classify
 from nlpcli.tasks.explain import Explain
-from nlpcli.writing import Output
+from nlpcli.writing import Sink
 
 _PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf")
 
@@ -57,14 +57,14 @@ def picture(given: Shared) -> str:
     return ending if ending in _PICTURES and given.output_format == "auto" else ""
 
 
-def drawing(given: Shared) -> tuple[Shared, Callable[[Output], Any]]:
+def drawing(given: Shared) -> tuple[Shared, Callable[[Sink], Any]]:
     """The options, and what draws text output: a page for -o FILE.svg, else for the terminal."""
     if picture(given):
         from nlpcli.cli.svg import Page
 
         return given._replace(output_format="text"), Page
 
-    def draw(output: Output) -> Any:
+    def draw(output: Sink) -> Any:
         from nlpcli.cli.heatmap import HeatMaps, terminal
 
         return HeatMaps(output, *terminal(given.output))

@@ -116,7 +116,7 @@ def generate(
     smollm2-135m-instruct; -m takes any other.
     """
     from nlpcli.cli.constraints import unescaped
-    from nlpcli.cli.inference import Plan, check, infer, input_format, output_format
+    from nlpcli.cli.inference import Plan, check, infer, input_format, output_format, streamed
     from nlpcli.tasks.generate import Generate
 
     check(given)
@@ -130,9 +130,16 @@ def generate(
     if schema is not None or grammar is not None:
         decoding = _constrained(decoding, schema, grammar)
     chosen = random.SystemRandom().randrange(1 << 31) if seed is None else seed
+    sampled = decoding.temperature > 0
     field = given.output_field or "generation"
     task = Generate(
-        decoding, utf8("--system", system), raw, chosen, extract and not given.dry, lines, field
+        decoding,
+        utf8("--system", system),
+        raw,
+        chosen * sampled,
+        extract and not given.dry,
+        lines,
+        field,
     )
     if len(set(task.fields)) < len(task.fields):
         raise UsageError(f"--output-field {field}: that field is taken", "name another")
@@ -142,7 +149,6 @@ def generate(
         also: tuple[str, ...] = ("text",) if raw else ("text", "messages")
     else:
         also = ("messages",) if given.field == "messages" and not raw else ()
-    sampled = decoding.temperature > 0
     alone = len(given.text or given.inputs or "-") == 1 and input_format(given) == "text"
     streams = alone and not (lines or decoding.schema or num > 1) and output_format(given) == "text"
     plan = Plan(
@@ -158,6 +164,7 @@ def generate(
         verb="generate",
     )
     if streams:
+        streamed(given)
         _stream(given, plan, task)
     else:
         infer(given, lambda texts: plan, also=also, whole=not lines)

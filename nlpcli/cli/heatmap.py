@@ -28,7 +28,7 @@ from nlpcli.cli.shading import (
     weight_colour,
 )
 from nlpcli.records import Record
-from nlpcli.writing import Output, one_line
+from nlpcli.writing import Sink, one_line
 
 _WIDTHS = (40, 100)
 _PLAIN_WIDTH = 80
@@ -51,7 +51,7 @@ _UNSURE = frozenset("\u200d\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f
 class HeatMaps:
     """Writes each record as a drawing, a rule between two. In the place of a writing.Writer."""
 
-    def __init__(self, output: Output, colours: str | None, width: int = _PLAIN_WIDTH) -> None:
+    def __init__(self, output: Sink, colours: str | None, width: int = _PLAIN_WIDTH) -> None:
         self._output = output
         self._colours = colours
         self._width = width

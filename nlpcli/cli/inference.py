@@ -4,26 +4,32 @@ models on a device, run, and report. The command itself says only which task and
 import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
 
-from nlpcli import device, notice, registry, store
+from nlpcli import device, notice, partfile, registry, store
 from nlpcli.backends import choice
 from nlpcli.batching import FIRST_WINDOW, windows
-from nlpcli.cli import tell
+from nlpcli.cli import portions, tell
+from nlpcli.cli.identity import identity
+from nlpcli.cli.interrupt import Interrupt
 from nlpcli.cli.options import Shared
+from nlpcli.cli.portions import shard
 from nlpcli.cli.progress import Progress
 from nlpcli.device import Device
 from nlpcli.errors import ExitCode, ModelError, UsageError
+from nlpcli.partfile import PartFile
 from nlpcli.records import FORMATS, Reader, Record, format_of, text_record
 from nlpcli.registry import LocalModel, ModelSpec
 from nlpcli.runners import Job, Leg, choose, make
-from nlpcli.runners.stream import ON_ERROR, run
+from nlpcli.runners.stream import ON_ERROR, Summary, run
+from nlpcli.streams import STDIN
 from nlpcli.tasks import Task
-from nlpcli.writing import Output, Writer
+from nlpcli.writing import Output, Sink, Writer, regular
 
 
 class Plan(NamedTuple):
@@ -54,7 +60,7 @@ def infer(
     *,
     also: Sequence[str] = (),
     whole: bool = False,
-    draw: Callable[[Output], Any] | None = None,
+    draw: Callable[[Sink], Any] | None = None,
 ) -> None:
     """Run the plan over the records that `given` names. `plan` gets the first texts that came;
     `also` and `whole` are records.Reader's; with `whole`, text output keeps line breaks. `draw`
@@ -63,6 +69,8 @@ def infer(
     Raises typer.Exit with FAILED where records failed that did not end the run.
     """
     check(given)
+    portion = shard(given.shard)
+    partfile.check(given.output, resume=given.resume, restart=given.restart)
     chunks, reader = read(given, also, whole)
     first = _beginning(chunks)
     made = plan([record.text for record in first if not record.error])
@@ -71,16 +79,44 @@ def infer(
     if given.verbose:
         tell(f"runner {name}, {jobs} processes" if jobs > 1 else f"runner {name}")
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
-    with Output(given.output) as output, make(name, job, jobs) as runner, Progress(given) as bar:
-        format = output_format(given)
+    format = output_format(given)
+    drawing = draw if format == "text" else None
+    resumable = bool(given.output and regular(given.output) and not drawing)
+    if not resumable and (given.resume or given.restart):
+        raise UsageError("--resume and --restart do not go with a drawing", "leave them out")
+    begin, end = portion.of(reader.count()) if portion and reader else (0, None)
+    with (
+        Interrupt() if resumable else nullcontext() as interrupt,
+        _part(given, job, fields, format, whole) if resumable else Output(given.output) as output,
+        make(name, job, jobs, at_home=not given.jobs, address=given.ray_address or "") as runner,
+        Progress(given) as bar,
+    ):
+        kept: Mapping[str, Any] = output.last.state if isinstance(output, PartFile) else {}
+        summary = Summary(kept)
         writer: Any = (
-            draw(output)
-            if draw and format == "text"
-            else Writer(output, format, given.field, fields, whole=whole)
+            drawing(output)
+            if drawing
+            else Writer(
+                output,
+                format,
+                given.field,
+                fields,
+                whole=whole,
+                heads=not portion or portion.number == 1,
+                columns=kept.get("columns", ()),
+            )
         )
-        summary = run(
+
+        def save(summary: Summary) -> None:
+            if isinstance(output, PartFile) and writer.columns is not None:
+                output.checkpoint({**summary.state(), "columns": writer.columns})
+
+        run(
             windows(
-                chain([first], chunks), limit=min(runner.window, made.window), first=made.first
+                portions.between(chain([first], chunks), begin, end, summary),
+                limit=min(runner.window, made.window),
+                first=made.first,
+                stop=interrupt.stop if interrupt else None,
             ),
             runner,
             writer,
@@ -88,14 +124,40 @@ def infer(
             on_error=given.on_error,
             report=lambda message: None if given.quiet else bar.tell(message),
             advance=bar.advance,
+            summary=summary,
+            dedupe=given.dedupe,
+            save=save,
         )
-        writer.finish(reader.columns if reader else ())
+        stopped = interrupt and interrupt.code
+        if not stopped:
+            writer.finish(reader.columns if reader else ())
+            if isinstance(output, PartFile):
+                output.finish()
+    if stopped:
+        tell("interrupted" if stopped == ExitCode.INTERRUPTED else "terminated")
+        raise typer.Exit(stopped)
     for warning, count in summary.warnings.items():
         if not given.quiet:
             tell(f"{count} of {summary.written} records: the output {warning}")
     if summary.failed:
         tell(f"{summary.failed} of {summary.failed + summary.written} records failed")
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _part(given: Shared, job: Job, fields: tuple[str, ...], format: str, whole: bool) -> PartFile:
+    """The output as a file that can be gone on with."""
+    settings = {
+        "input format": given.input_format,
+        "output format": format,
+        "--field": given.field,
+        "fields": " ".join(fields),
+        "--shard": given.shard,
+        "--lines": not whole,
+    }
+    told = identity(given.inputs or (["-"] if not given.text else []), job, settings)
+    if given.text:
+        told["--text"] = given.text
+    return PartFile(given.output or "", told, resume=given.resume)
 
 
 def prepare(given: Shared, made: Plan) -> Job:
@@ -131,7 +193,29 @@ def check(given: Shared) -> None:
         raise UsageError(
             f"--batch-size {given.batch_size}: no such size", "give auto, or a number from 1 on"
         )
+    if given.shard and (not given.inputs or STDIN in given.inputs):
+        raise UsageError("--shard reads its input twice", "name files")
+    for path in given.inputs or ():
+        if given.output and regular(given.output) and _same(path, given.output):
+            raise UsageError(
+                f"{path} is both input and output", "write to another file, and rename it then"
+            )
     device.check(given.device)
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
+
+
+def streamed(given: Shared) -> None:
+    """Raise UsageError for an option that one text, answered as it comes, has no use for."""
+    for option, asked in (
+        ("--resume", given.resume),
+        ("--restart", given.restart),
+        ("--shard", given.shard),
+    ):
+        if asked:
+            raise UsageError(f"{option} is for many records", "leave it out, or add --lines")
 
 
 def read(
@@ -197,7 +281,9 @@ def _job(given: Shared, made: Plan) -> Job:
     ]
     if given.dtype == "auto":
         given = given._replace(dtype=made.dtype)
-    return Job(made.task, tuple(legs), _device(given, [leg.backend for leg in legs]))
+    chosen = _device(given, [leg.backend for leg in legs])
+    gpus = len(device.cuda_devices()) if given.device == "cuda" else 1
+    return Job(made.task, tuple(legs), chosen, gpus)
 
 
 def _unfit(spec: ModelSpec, verb: str, why: str) -> ModelError:

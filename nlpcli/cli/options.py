@@ -143,6 +143,24 @@ class Shared(NamedTuple):
             show_default=False,
         ),
     ] = None
+    resume: Annotated[
+        bool,
+        option("--resume", help="Go on with FILE where an earlier run was ended.", panel=INPUT),
+    ] = False
+    restart: Annotated[
+        bool,
+        option("--restart", help="Throw away what an earlier run left unfinished.", panel=INPUT),
+    ] = False
+    shard: Annotated[
+        str,
+        option(
+            "--shard",
+            metavar="K/N",
+            help="Work on the K-th of N parts of the records: 1/4 is the first quarter.",
+            panel=INPUT,
+            show_default=False,
+        ),
+    ] = ""
     on_error: Annotated[
         str,
         option(
@@ -203,11 +221,25 @@ class Shared(NamedTuple):
         option(
             "--runner",
             metavar="NAME",
-            help=f"auto, {' or '.join(RUNNERS)}: this process, or several.",
+            help="auto, local (this process), pool (several) or ray (a Ray cluster).",
             panel=RUNNING,
             autocompletion=one_of("auto", *RUNNERS),
         ),
     ] = "auto"
+    ray_address: Annotated[
+        str | None,
+        option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="The Ray cluster to run on; without it, one of this machine alone.",
+            panel=RUNNING,
+            show_default=False,
+        ),
+    ] = None
+    dedupe: Annotated[
+        bool,
+        option("--dedupe/--no-dedupe", help="Compute equal texts once.", panel=RUNNING),
+    ] = True
     dry_run: Annotated[
         bool,
         option(

@@ -77,7 +77,7 @@ def summarize(
     A file, or all of standard input, is one text; with --lines each line is. The default chooses
     whole sentences and invents nothing; -m takes a model that writes summaries of its own.
     """
-    from nlpcli.cli.inference import Plan, check, infer, input_format, output_format
+    from nlpcli.cli.inference import Plan, check, infer, input_format, output_format, streamed
     from nlpcli.records import format_of
     from nlpcli.tasks.style import parse
 
@@ -92,6 +92,7 @@ def summarize(
     formats = {format_of(name) for name in named} if given.input_format == "auto" else set()
     texts = not given.text and input_format(given) == "text" and formats <= {"text"}
     if texts and not lines and output_format(given) == "text":
+        streamed(given)
         _stream(given, plan, task, named)
     else:
         infer(given, lambda _: plan, whole=not lines)

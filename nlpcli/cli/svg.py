@@ -24,7 +24,7 @@ from nlpcli.cli.shading import (
     weight_colour,
 )
 from nlpcli.records import Record
-from nlpcli.writing import Output, one_line
+from nlpcli.writing import Sink, one_line
 
 _WIDTH, _MARGIN = 840, 32
 _INNER = _WIDTH - 2 * _MARGIN
@@ -44,7 +44,7 @@ class Page:
     """Gathers the sections of a page. In the place of a writing.Writer; the page is written by
     `finish`, since its height stands at its beginning."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Sink) -> None:
         self._output = output
         self._parts: list[str] = []
         self._height = float(_MARGIN)

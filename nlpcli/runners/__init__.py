@@ -24,15 +24,29 @@ class Leg(NamedTuple):
 
 
 class Job(NamedTuple):
-    """All a process needs to answer texts; picklable. The task gets a backend for each leg."""
+    """All a process needs to answer texts; picklable. The task gets a backend for each leg.
+
+    `gpus` is the number of GPUs that several processes take turns on, from the first."""
 
     task: Task
     legs: tuple[Leg, ...]
     device: Device
+    gpus: int = 1
 
     def open(self) -> list[Any]:
         """Load the models."""
         return [choice.load(leg.backend, leg.model, self.device) for leg in self.legs]
+
+    def on(self, slot: int) -> Job:
+        """The job for the process of that number."""
+        if self.gpus == 1:
+            return self
+        return self._replace(device=self.device._replace(index=slot % self.gpus))
+
+    @property
+    def single(self) -> bool:
+        """Whether it computes on one thread, one text after the other."""
+        return all(leg.backend in ("bergamot", "echo") for leg in self.legs)
 
 
 class Runner(AbstractContextManager["Runner"], Protocol):
@@ -49,14 +63,15 @@ class Runner(AbstractContextManager["Runner"], Protocol):
 RUNNERS = {
     "local": "nlpcli.runners.local:Local",
     "pool": "nlpcli.runners.pool:Pool",
+    "ray": "nlpcli.runners.ray:Ray",
 }
 
 
 def choose(name: str, job: Job, jobs: int) -> tuple[str, int]:
-    """The runner for `name` (auto, local or pool) and its number of processes (`jobs` 0: chosen).
+    """The runner for `name` (auto, or of RUNNERS) and its number of processes (`jobs` 0: chosen).
 
-    `auto` takes the pool where several processes are asked for, or where every leg computes on
-    one thread and there are more CPUs than that.
+    `auto` takes the pool where several processes are asked for, where the job is for several GPUs,
+    or where every leg computes on one thread and there are more CPUs than that.
     """
     if name not in ("auto", *RUNNERS):
         raise UsageError(f"no such runner: {name}", f"name one of auto, {', '.join(RUNNERS)}")
@@ -64,16 +79,18 @@ def choose(name: str, job: Job, jobs: int) -> tuple[str, int]:
         if jobs > 1:
             raise UsageError("--runner local is one process", "drop --jobs, or use --runner pool")
         return name, 1
-    single = all(leg.backend == "bergamot" for leg in job.legs)
-    count = jobs or (min(job.device.threads, cpu_threads()) if single else 1)
-    if name == "auto" and count == 1:
-        return "local", 1
-    return "pool", count
+    translating = job.single and any(leg.backend == "bergamot" for leg in job.legs)
+    count = jobs or (min(job.device.threads, cpu_threads()) if translating else job.gpus)
+    if name == "auto":
+        return ("local" if count == 1 else "pool"), count
+    return name, count
 
 
-def make(name: str, job: Job, jobs: int) -> Runner:
-    """The runner `name`, not yet started."""
+def make(name: str, job: Job, jobs: int, *, at_home: bool = False, address: str = "") -> Runner:
+    """The runner `name`, not yet started. `at_home`: a pool answers the first texts itself;
+    `address` is that of the Ray cluster ("": one of its own)."""
     module, _, attribute = RUNNERS[name].partition(":")
     kind = getattr(import_module(module), attribute)
-    runner: Runner = kind(job) if name == "local" else kind(job, jobs)
+    more = {"local": (), "pool": (jobs, at_home), "ray": (jobs, address)}[name]
+    runner: Runner = kind(job, *more)
     return runner

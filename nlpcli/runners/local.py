@@ -25,11 +25,15 @@ class Local:
         for backend in self._backends:
             backend.close()
 
+    def open(self) -> None:
+        """Load the models, if they are not yet."""
+        self._backends = self._backends or self._job.open()
+
     def answer(self, texts: Sequence[Text]) -> list[Answer]:
         """One answer for each text."""
         if not texts:
             return []
-        self._backends = self._backends or self._job.open()
+        self.open()
         return self._job.task.run(texts, *self._backends)
 
     def map(

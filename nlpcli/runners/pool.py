@@ -1,7 +1,7 @@
 """The job in several processes of this machine, each with the model; answers keep their order.
 
-The first windows are answered in this process, so that a few lines never wait for processes to
-start; those start when more comes.
+Where nobody asked for processes, the first windows are answered in this one, so that a few lines
+never wait for processes to start; those start when more comes.
 """
 
 from __future__ import annotations
@@ -9,102 +9,129 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from threading import Thread
-from typing import TYPE_CHECKING
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from nlpcli.batching import ahead
-from nlpcli.errors import NlpcliError
 from nlpcli.runners import Job, Key
 from nlpcli.runners.local import Local
+from nlpcli.runners.workers import WorkerDied, Workers
 from nlpcli.tasks import Answer, Text
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ProcessPoolExecutor
+    from multiprocessing.connection import Connection
 
 _AT_HOME = 24
-_WINDOWS_AHEAD = 4
+_HELD_BACK = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+_starting = Lock()
 
 
 class Pool:
-    """`jobs` processes. A process that dies ends the job."""
+    """`jobs` processes, `at_home` where the first texts are answered in this one."""
 
-    window = 16
-
-    def __init__(self, job: Job, jobs: int) -> None:
-        self._jobs = jobs
-        threads = max(1, job.device.threads // jobs)
-        self._job = job._replace(device=job.device._replace(threads=threads))
+    def __init__(self, job: Job, jobs: int, at_home: bool) -> None:
+        self.window = 16 if job.single else 128
+        self._at_home = _AT_HOME if at_home else 0
         self._local = Local(job)
-        self._executor: ProcessPoolExecutor | None = None
+        threads = max(1, job.device.threads // jobs)
+        shared = job._replace(device=job.device._replace(threads=threads))
+        self._workers = Workers(lambda slot: Process(shared.on(slot)), jobs)
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._local.__exit__(*error)
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+        self._workers.close()
 
     def map(
         self, windows: Iterable[tuple[Key, Sequence[Text]]]
     ) -> Iterator[tuple[Key, list[Answer]]]:
         rest = iter(windows)
         answered = 0
-        for key, texts in rest:
-            yield key, self._local.answer(texts)
-            answered += len(texts)
-            if answered >= _AT_HOME:
-                yield from self._spread(rest)
+        while answered < self._at_home and (window := next(rest, None)):
+            yield window[0], self._local.answer(window[1])
+            answered += len(window[1])
+        yield from self._workers.map(rest)
 
-    def _spread(
-        self, windows: Iterator[tuple[Key, Sequence[Text]]]
-    ) -> Iterator[tuple[Key, list[Answer]]]:
-        """The answers of the worker processes."""
-        from concurrent.futures.process import BrokenProcessPool
 
-        submitted = ((key, self._submit(texts)) for key, texts in windows)
-        for key, future in ahead(submitted, _WINDOWS_AHEAD * self._jobs):
+class Process:
+    """A process with the model, loaded when this returns. Raises what loading raises."""
+
+    def __init__(self, job: Job) -> None:
+        from multiprocessing import get_context
+
+        # Spawned, not forked: threads and loaded engines do not survive a fork.
+        context = get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, job), daemon=True)
+        # What ends a job, such as Ctrl-C, reaches all processes of a terminal: this one decides.
+        with _starting:
+            held = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
             try:
-                yield key, future.result()
-            except BrokenProcessPool:
-                raise NlpcliError(
-                    "a worker process died", "it may have run out of memory: try fewer --jobs"
-                ) from None
+                self._process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        theirs.close()
+        self._receive()
 
-    def _submit(self, texts: Sequence[Text]) -> Future[list[Answer]]:
-        if self._executor is None:
-            from concurrent.futures import ProcessPoolExecutor
-            from multiprocessing import get_context
+    def answer(self, texts: Sequence[Text]) -> list[Answer]:
+        """One answer for each text. Raises what computing raises, WorkerDied where it ends."""
+        try:
+            self._connection.send(list(texts))
+        except OSError:
+            self._ended()
+        answers: list[Answer] = self._receive()
+        return answers
 
-            # Spawned, not forked: threads and loaded engines do not survive a fork.
-            self._executor = ProcessPoolExecutor(
-                self._jobs, get_context("spawn"), initializer=_begin, initargs=(self._job,)
-            )
-        return self._executor.submit(_answer, list(texts))
+    def close(self) -> None:
+        self._process.kill()
+
+    def _receive(self) -> Any:
+        try:
+            value, error = self._connection.recv()
+        except (EOFError, OSError):
+            self._ended()
+        if error is not None:
+            raise error
+        return value
+
+    def _ended(self) -> NoReturn:
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        code = self._process.exitcode or 0
+        raise WorkerDied(f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}")
 
 
-_worker: Local | None = None
-
-
-def _begin(job: Job) -> None:
-    """Set up a worker. Ctrl-C reaches all processes of a terminal; only the parent acts on it, and
-    a worker whose parent is gone, however that came, goes too."""
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _serve(connection: Connection, job: Job) -> None:
+    """What a process does: load the models, then answer until its parent is gone."""
+    for number in _HELD_BACK:
+        signal.signal(number, signal.SIG_IGN)
     Thread(target=_follow, daemon=True).start()
-    _worker = Local(job)
+    local = Local(job)
+    try:
+        local.open()
+        connection.send((None, None))
+        while True:
+            texts = connection.recv()
+            try:
+                result: tuple[Any, Exception | None] = local.answer(texts), None
+            except Exception as error:
+                result = None, error
+            connection.send(result)
+    except EOFError:
+        pass
+    except Exception as error:
+        connection.send((None, error))
 
 
 def _follow() -> None:
+    """Leave when the parent does, however that came."""
     from multiprocessing import parent_process
 
     parent = parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _answer(texts: list[Text]) -> list[Answer]:
-    assert _worker is not None
-    return _worker.answer(texts)

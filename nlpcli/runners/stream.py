@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from nlpcli.errors import DataError
 from nlpcli.records import Record
 from nlpcli.runners import Runner
+from nlpcli.runners.dedupe import Cell, Once
 from nlpcli.tasks import Text
 from nlpcli.writing import Writer
 
@@ -14,12 +17,26 @@ ON_ERROR = ("fail", "skip", "null")
 
 
 class Summary:
-    """What a run did: records written, records that failed, and warnings by their text."""
+    """What a run did: records read, written and failed, and warnings by their text. `seen` is the
+    CRC-32 of the records read."""
 
-    def __init__(self) -> None:
-        self.written = 0
-        self.failed = 0
-        self.warnings: dict[str, int] = {}
+    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
+        state = state or {}
+        self.read: int = state.get("read", 0)
+        self.written: int = state.get("written", 0)
+        self.failed: int = state.get("failed", 0)
+        self.seen: int = state.get("seen", 0)
+        self.warnings: dict[str, int] = {**state.get("warnings", {})}
+
+    def state(self) -> dict[str, Any]:
+        """What makes a Summary equal to this one, as JSON values."""
+        return dict(vars(self))
+
+    def see(self, record: Record) -> None:
+        """Count `record` as read."""
+        self.read += 1
+        content = record.raw or record.text or "\t".join(record.row or ()) or repr(record.messages)
+        self.seen = zlib.crc32(content.encode(errors="surrogatepass"), self.seen)
 
 
 def run(
@@ -31,41 +48,53 @@ def run(
     on_error: str = "fail",
     report: Callable[[str], None] = lambda message: None,
     advance: Callable[[int], None] = lambda count: None,
+    summary: Summary | None = None,
+    dedupe: bool = True,
+    save: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
-    """Answer every record and write it.
+    """Answer every record and write it; equal texts are computed once with `dedupe`.
 
     A bad record ends the run with DataError after all before it are written (`fail`), is left
     out (`skip`), or is written without an answer (`null`). `report` gets a line for each bad
-    record that does not end the run, `advance` the number of records done.
+    record that does not end the run, `advance` the number of records done, `save` the `summary`
+    each time that all the records it counts are written.
     """
-    summary = Summary()
+    summary = summary or Summary()
+    once = Once() if dedupe else Once(0)
 
-    def texts() -> Iterator[tuple[list[Record], list[Text]]]:
+    def texts() -> Iterator[tuple[tuple[list[Record], list[Cell], list[Cell]], list[Text]]]:
         for window in windows:
-            yield window, [record.messages or record.text for record in window if not record.error]
+            good = (record.messages or record.text for record in window if not record.error)
+            cells, new, new_cells = once.cells(good)
+            yield (window, cells, new_cells), new
 
-    for window, answers in runner.map(texts()):
-        ready = iter(answers)
+    for (window, cells, new), answers in runner.map(texts()):
+        for cell, answer in zip(new, answers, strict=True):
+            cell.append(answer)
+        ready = iter(cells)
         for record in window:
-            answer = None if record.error else next(ready)
-            error = answer.error if answer else record.error
-            if answer and not error:
-                writer.add(record, answer.values, answer.line)
+            done = None if record.error else next(ready)[0]
+            error = done.error if done else record.error
+            if done and not error:
+                writer.add(record, done.values, done.line)
+                summary.see(record)
                 summary.written += 1
-                if answer.warning:
-                    count = summary.warnings.get(answer.warning, 0)
-                    summary.warnings[answer.warning] = count + 1
+                if done.warning:
+                    summary.warnings[done.warning] = summary.warnings.get(done.warning, 0) + 1
                 continue
             message = f"{record.where}: {error}"
             if on_error == "fail":
                 writer.flush()
+                save(summary)
                 raise DataError(message, cure(error))
             report(message)
+            summary.see(record)
             summary.failed += 1
             if on_error == "null":
                 empty = dict.fromkeys(fields)
                 writer.add(record, {**empty, "error": message}, "")
         writer.flush()
+        save(summary)
         advance(len(window))
     return summary
 

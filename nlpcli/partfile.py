@@ -1,0 +1,268 @@
+"""An output file that a killed run goes on with: `FILE.part` grows, and `FILE.part.ledger` beside
+it says how far it is whole, and what it was made from.
+
+The ledger's lines are JSON after their CRC-32: first the identity of the job, then a checkpoint
+for each window of records. A checkpoint holds the CRC-32 of all bytes before it, so that what was
+cut off or altered since is found, and made again from the last checkpoint that still holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple
+
+from nlpcli.errors import UsageError
+from nlpcli.notice import notice
+from nlpcli.writing import Output, put_in_place, regular, unwritable
+
+_BLOCK = 1 << 20
+_LONGEST_NAME = 240  # bytes; folders take 255, and the endings need some
+_RESUME = "--resume goes on with it, --restart begins again"
+
+
+class Checkpoint(NamedTuple):
+    """How far a file is: `size` bytes with the CRC-32 `crc`, and `state`, which is the caller's;
+    `done` where nothing more will follow."""
+
+    size: int = 0
+    crc: int = 0
+    state: Mapping[str, Any] = {}
+    done: bool = False
+
+
+def unfinished(path: str | None) -> str:
+    """The part file of an earlier run for the output `path`; "" where there is none."""
+    part = _part(path) if path and regular(path) else ""
+    return part if part and os.path.exists(part) else ""
+
+
+def check(path: str | None, *, resume: bool, restart: bool) -> None:
+    """Raise UsageError where an output cannot be gone on with, or is there and neither is said."""
+    option = "--resume" if resume else "--restart"
+    if resume and restart:
+        raise UsageError("--resume and --restart do not go together", "leave one of them out")
+    if (resume or restart) and not (path and regular(path)):
+        raise UsageError(f"{option} needs an output file", "name one: -o FILE")
+    part = unfinished(path)
+    if part and not (resume or restart):
+        raise UsageError(f"{part}: an earlier run left this unfinished", _RESUME)
+
+
+class PartFile:
+    """The output of a job, made to be gone on with. Used as a context.
+
+    `identity` is JSON and settles the output's bytes: with `resume` it must be that of the run
+    before. `last` is the checkpoint that holds. `convert` turns the finished part file, by its
+    name, into the output. Raises UsageError where the files cannot be made, or are another run's.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        identity: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        convert: Callable[[str, Output], None] | None = None,
+    ) -> None:
+        self._name = path
+        self._target = os.path.realpath(path)
+        self._part = _part(path)
+        self._ledger = self._part + ".ledger"
+        self._convert = convert or (_copy if path.lower().endswith((".gz", ".zst")) else None)
+        self.last = Checkpoint()
+        self.whole = False
+        self._finished = False
+        self._size = self._crc = 0
+        try:
+            self._log = open(self._ledger, "r+b" if resume and self._there() else "a+b")  # noqa: SIM115
+            self._lock()
+            self._file = self._open(identity, resume)
+        except OSError as error:
+            problem = unwritable(path, error)
+            raise UsageError(problem.message, problem.hint) from error
+
+    def __enter__(self) -> PartFile:
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Add `data` at the end of the part file. Raises NlpcliError where that cannot be."""
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise unwritable(self._name, error) from error
+        self._crc = zlib.crc32(data, self._crc)
+        self._size += len(data)
+
+    def checkpoint(self, state: Mapping[str, Any], done: bool = False) -> None:
+        """All that was written is whole, and `state` tells how to go on."""
+        self.last = Checkpoint(self._size, self._crc, state, done)
+        try:
+            self._log.write(_line(self.last._asdict()))
+            self._log.flush()
+        except OSError as error:
+            raise unwritable(self._ledger, error) from error
+
+    def finish(self) -> None:
+        """The output is complete: it takes its name when the context ends."""
+        self._finished = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._finished and kind is None:
+                self._place()
+            elif not self.last.state:
+                os.unlink(self._part)
+                os.unlink(self._ledger)
+            else:
+                notice(f"{self._name}: what is done is kept in {self._part}: {_RESUME}")
+        except OSError as problem:
+            raise unwritable(self._name, problem) from problem
+        finally:
+            self._file.close()
+            with suppress(OSError):  # a full disk, told already
+                self._log.close()
+
+    def _place(self) -> None:
+        if self.whole:
+            os.unlink(self._ledger)
+            return
+        self.checkpoint(self.last.state, done=True)
+        os.fsync(self._file.fileno())
+        if self._convert:
+            with Output(self._name) as output:
+                self._convert(self._part, output)
+            os.unlink(self._part)
+        else:
+            put_in_place(self._part, self._target, self._name)
+        os.unlink(self._ledger)
+
+    def _there(self) -> bool:
+        return os.path.exists(self._ledger)
+
+    def _lock(self) -> None:
+        """Raise UsageError where another process holds the ledger."""
+        try:
+            from fcntl import LOCK_EX, LOCK_NB, flock
+        except ImportError:  # Windows
+            return
+        try:
+            flock(self._log, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"{self._name}: another run is writing it", "wait for it, or name another -o FILE"
+            ) from None
+
+    def _open(self, identity: Mapping[str, Any], resume: bool) -> BinaryIO:
+        """The part file, cut after the last checkpoint that holds; empty without one."""
+        there = os.path.exists(self._part)
+        self._log.seek(0)
+        lines = list(_lines(self._log)) if resume else []
+        if resume and there and not lines:
+            raise UsageError(
+                f"{self._ledger}: damaged, or not there: it cannot be told what is done",
+                "--restart begins again",
+            )
+        if lines:
+            _compare(lines[0][1], identity)
+        checkpoints = [(end, Checkpoint(**value)) for end, value in lines[1:]]
+        if checkpoints and checkpoints[-1][1].done and not there and os.path.exists(self._target):
+            self.whole = True  # the run before had only its ledger left to remove
+            self.last = checkpoints[-1][1]
+            return open(os.devnull, "wb", buffering=0)
+        file = open(self._part, "r+b" if there and lines else "wb", buffering=0)  # noqa: SIM115
+        kept = lines[0][0] if lines else 0
+        if there and lines:
+            kept, self.last = _holding(file, checkpoints, kept)
+        file.truncate(self.last.size)
+        file.seek(self.last.size)
+        self._size, self._crc = self.last.size, self.last.crc
+        self._log.seek(kept)
+        self._log.truncate(kept)
+        if not lines:
+            self._log.write(_line(identity))
+            self._log.flush()
+        return file
+
+
+def _part(path: str) -> str:
+    folder, name = os.path.split(os.path.realpath(path))
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f"{name[:40]}.{zlib.crc32(os.fsencode(name)):08x}"
+    return os.path.join(folder, f"{name}.part")
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    text = json.dumps(value, ensure_ascii=True).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _lines(log: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines of a ledger up to the first that is damaged: where each ends, and its value."""
+    end = 0
+    for line in log:
+        crc, _, text = line.rstrip(b"\n").partition(b" ")
+        if not line.endswith(b"\n") or crc != b"%08x" % zlib.crc32(text):
+            return
+        end += len(line)
+        yield end, json.loads(text)
+
+
+def _holding(
+    file: BinaryIO, checkpoints: list[tuple[int, Checkpoint]], first: int
+) -> tuple[int, Checkpoint]:
+    """The last of `checkpoints` that the bytes of `file` agree with, and where its line ends;
+    (`first`, none) without one."""
+    held = first, Checkpoint()
+    crc = at = 0
+    for end, checkpoint in checkpoints:
+        while at < checkpoint.size:
+            block = file.read(min(_BLOCK, checkpoint.size - at))
+            if not block:
+                return held
+            crc = zlib.crc32(block, crc)
+            at += len(block)
+        if crc != checkpoint.crc or at != checkpoint.size:
+            return held
+        held = end, checkpoint._replace(done=False)
+    return held
+
+
+def _compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise UsageError that names the first things in which two identities differ."""
+    now = json.loads(json.dumps(now))
+    changed = [
+        f"{name} was {_told(before.get(name))}, is {_told(now.get(name))}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise UsageError(
+            f"--resume: not the job that was begun: {'; '.join(changed[:3])}{more}",
+            "give what it was begun with, or --restart begins again",
+        )
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _copy(part: str, output: Output) -> None:
+    with open(part, "rb") as file:
+        while block := file.read(_BLOCK):
+            output.write(block)
