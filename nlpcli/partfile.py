@@ -36,9 +36,9 @@ class Checkpoint(NamedTuple):
 
 
 def unfinished(path: str | None) -> str:
-    """The part file of an earlier run for the output `path`; "" where there is none."""
+    """The part file of an earlier run for the output `path`; "" where none holds anything."""
     part = _part(path) if path and regular(path) else ""
-    return part if part and os.path.exists(part) else ""
+    return part if part and os.path.exists(part) and os.path.getsize(part) else ""
 
 
 def check(path: str | None, *, resume: bool, restart: bool) -> None:

@@ -9,7 +9,7 @@ from nlpcli.tasks import Answer, Text
 Cell = list[Answer]
 """Where an answer will be: empty until it is there."""
 
-_CHARACTERS = 1 << 24
+_CHARACTERS = 1 << 22
 _ENTRY = 200  # what an entry costs beside its text, in characters
 
 

@@ -228,13 +228,15 @@ def test_a_batch_size_that_is_none_is_wrong_usage_for_every_command(command: str
     assert (done.returncode, stderr(done)[0]) == (2, "nlpcli: --batch-size x: no such size")
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40960, 40960))
 
+    source, out = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("".join(f"line {n}\n" for n in range(10_000)))
+    command = [COMMAND, *ECHO, str(source), "-o", str(out)]
     done = subprocess.run(
-        [COMMAND, *ECHO, "-o", str(tmp_path / "out.txt")],
-        input=b"abcdefg\n" * 4000,
+        command,
         capture_output=True,
         preexec_fn=limit,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -242,8 +244,11 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert stderr(done)[0].startswith("nlpcli: ")
-    assert not list(tmp_path.glob("*out*"))
+    assert "cannot be written: File too large" in stderr(done)[-2]
+    assert "kept in" in stderr(done)[0] and not out.exists()
+    assert subprocess.run([*command, "--resume"], check=False).returncode == 0
+    assert out.read_bytes() == source.read_bytes()
+    assert not list(tmp_path.glob("*.part*"))
 
 
 def test_scores_leave_a_blank_line_blank() -> None:
