@@ -46,6 +46,7 @@ LEAVES = {
     "gguf": {"backends"},
     "jinja2": {"backends"},
     "httpx2": {"backends"},
+    "ray": {"runners"},
 }
 
 

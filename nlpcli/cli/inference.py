@@ -75,7 +75,7 @@ def infer(
     first = _beginning(chunks)
     made = plan([record.text for record in first if not record.error])
     job = prepare(given, made) if first else Job(made.task, (), Device("cpu"))
-    name, jobs = choose(given.runner, job, given.jobs)
+    name, jobs = choose("ray" if given.ray_address else given.runner, job, given.jobs)
     if given.verbose:
         tell(f"runner {name}, {jobs} processes" if jobs > 1 else f"runner {name}")
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
@@ -193,6 +193,8 @@ def check(given: Shared) -> None:
         raise UsageError(
             f"--batch-size {given.batch_size}: no such size", "give auto, or a number from 1 on"
         )
+    if given.ray_address and given.runner not in ("auto", "ray"):
+        raise UsageError("--ray-address is for --runner ray", "leave one of them out")
     if given.shard and (not given.inputs or STDIN in given.inputs):
         raise UsageError("--shard reads its input twice", "name files")
     for path in given.inputs or ():
