@@ -68,8 +68,8 @@ def infer(
 
     Raises typer.Exit with FAILED where records failed that did not end the run.
     """
-    check(given)
     portion = shard(given.shard)
+    check(given)
     partfile.check(given.output, resume=given.resume, restart=given.restart)
     chunks, reader = read(given, also, whole)
     first = _beginning(chunks)

@@ -1,0 +1,227 @@
+"""Jobs that are killed, sharded, spread over processes, and whose workers die."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from command import COMMAND, run, start
+
+ECHO = ("translate", "--to", "pt", "--from", "en", "--backend", "echo")
+pytestmark = pytest.mark.usefixtures("weights")
+
+
+def sentences(count: int) -> list[str]:
+    return [f"The {n % 7 + 2} trains of line {n} leave at nine." for n in range(count)]
+
+
+def jsonl(path: Path, count: int) -> Path:
+    rows = [{"id": n, "text": said, "more": [n]} for n, said in enumerate(sentences(count))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("command", "most"),
+    [
+        (("translate", "--to", "pt", "--from", "en", "--jobs", "2"), 16 * 12),
+        (("classify", "--labels", "trains,planes,food", "--device", "cpu"), 512),
+    ],
+)
+def test_killed_again_and_again(tmp_path: Path, command: tuple[str, ...], most: int) -> None:
+    """The whole process group, by SIGKILL: the output is the same, and little was done twice."""
+    source, out = jsonl(tmp_path / "in.jsonl", 1500), tmp_path / "out.jsonl"
+    whole = run(*command, str(source), "-o", str(tmp_path / "whole.jsonl"), timeout=120)
+    assert whole.returncode == 0
+    part = tmp_path / "out.jsonl.part"
+    arguments = [*command, str(source), "-o", str(out)]
+    chance, kills, longest = random.Random(7), 0, 0.6
+    while kills < 12:
+        process = start(*arguments, *(["--resume"] if part.exists() else ["--restart"]))
+        try:
+            assert process.wait(chance.uniform(0.1, longest)) == 0
+            break
+        except subprocess.TimeoutExpired:
+            before = part.stat().st_size if part.exists() else 0
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+            longest += 0.3
+            assert not out.exists() and before <= part.stat().st_size if part.exists() else True
+        finally:
+            process.communicate()
+    else:
+        assert run(*arguments, "--resume", timeout=120).returncode == 0
+    assert kills > 2
+    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["txt", "jsonl", "csv", "tsv", "csv.gz"])
+def test_shards_together_are_the_whole(tmp_path: Path, ending: str) -> None:
+    import gzip
+
+    rows = sentences(100)
+    name = tmp_path / f"in.{ending}"
+    comma = "\t" if ending == "tsv" else ","
+    text = {
+        "txt": "".join(f"{row}\n" for row in rows),
+        "jsonl": "\n".join(json.dumps({"text": row}) + "\n" for row in rows),
+    }.get(ending, f"id{comma}text\n" + "".join(f"{n}{comma}{row}\n" for n, row in enumerate(rows)))
+    name.write_bytes(gzip.compress(text.encode()) if ending.endswith("gz") else text.encode())
+    whole = run(*ECHO, str(name), "-o", str(tmp_path / f"whole.{ending}"))
+    assert whole.returncode == 0
+    parts = [tmp_path / f"part{k}.{ending}" for k in (1, 2, 3)]
+    running = [
+        start(*ECHO, str(name), "--shard", f"{k}/3", "-o", str(part))
+        for k, part in enumerate(parts, 1)
+    ]
+    for process in running:
+        assert process.communicate() and process.returncode == 0
+    joined = b"".join(part.read_bytes() for part in parts)
+    expected = (tmp_path / f"whole.{ending}").read_bytes()
+    if ending.endswith("gz"):
+        joined, expected = gzip.decompress(joined), gzip.decompress(expected)
+    assert joined == expected and expected.count(b"\n") >= 100
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--shard", "4/3"), "--shard 4/3: no such part"),
+        (("--shard", "0/3"), "--shard 0/3: no such part"),
+        (("--shard", "x"), "--shard x: no such part"),
+        (("--shard", "1/2"), "--shard reads its input twice"),
+        (("--resume",), "--resume needs an output file"),
+        (("--resume", "--restart"), "--resume and --restart do not go together"),
+    ],
+)
+def test_options_that_cannot_be(options: tuple[str, ...], told: str) -> None:
+    done = run(*ECHO, *options, stdin="a\n")
+    assert done.returncode == 2 and done.stderr.decode().startswith(f"nlpcli: {told}")
+
+
+def interrupted(tmp_path: Path) -> list[str]:
+    """A job ended by a bad record in the middle of it."""
+    source = tmp_path / "in.txt"
+    source.write_bytes(b"".join(b"%d\n" % n for n in range(999)) + b"\xff\n" + b"end\n")
+    command = [*ECHO, str(source), "-o", str(tmp_path / "out.txt")]
+    assert run(*command).returncode == 4
+    return command
+
+
+def test_what_changed_is_named(tmp_path: Path) -> None:
+    command = interrupted(tmp_path)
+    source = tmp_path / "in.txt"
+    for more, told in (
+        (["--output-format", "jsonl"], "output format was text, is jsonl"),
+        (["--nbest", "2"], "nbest was 1, is 2"),
+        (["--to", "de"], "target was pt, is de"),
+    ):
+        done = run(*command, *more, "--resume")
+        assert done.returncode == 2 and told in done.stderr.decode()
+    kept = source.read_bytes()
+    source.write_bytes(kept.replace(b"500", b"501"))
+    done = run(*command, "--resume")
+    assert done.returncode == 2 and f"content of {source} was" in done.stderr.decode()
+    source.write_bytes(kept)
+    os.utime(source, (1, 1))  # a copy is the same input
+    done = run(*command, "--resume", "--on-error", "skip")
+    assert done.returncode == 1
+    assert (tmp_path / "out.txt").read_bytes() == kept.replace(b"\xff\n", b"")
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.txt"
+    source.write_bytes("".join(f"{said}\n" for said in sentences(400)).encode() + b"\xff\n")
+    command = ["translate", "--to", "pt", str(source), "-o", str(tmp_path / "out.txt")]
+    assert run(*command, "-m", "bergamot-en-pt").returncode == 4
+    done = run(*command, "--dry-run", "--resume")
+    assert done.returncode == 2 and b"bergamot-en-pt" in done.stderr
+
+
+def test_standard_input_is_known_by_its_records(tmp_path: Path) -> None:
+    command = [*ECHO, "-o", str(tmp_path / "out.txt")]
+    lines = [b"%d\n" % n for n in range(999)]
+    assert run(*command, stdin=b"".join(lines) + b"\xff\n").returncode == 4
+    done = run(*command, "--resume", stdin=b"".join([b"other\n", *lines]))
+    assert done.returncode == 2 and b"the input has changed" in done.stderr
+    assert run(*command, "--resume", stdin=b"".join(lines[:9])).returncode == 2
+    assert run(*command, "--resume", stdin=b"".join([*lines, b"end\n"])).returncode == 0
+    assert (tmp_path / "out.txt").read_bytes() == b"".join([*lines, b"end\n"])
+
+
+def test_an_output_that_is_the_input_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("a\n")
+    (tmp_path / "link").symlink_to("in.txt")
+    done = run(*ECHO, str(source), "-o", str(tmp_path / "link"))
+    assert done.returncode == 2 and b"is both input and output" in done.stderr
+    assert source.read_text() == "a\n"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    done = run(*ECHO, "-o", str(tmp_path / "missing" / "out.txt"), stdin="a\n")
+    assert done.returncode == 2 and b"make its folder first" in done.stderr
+
+
+def test_a_record_that_kills_every_worker_is_found(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    lines = [json.dumps({"text": f"text {n}"}) + "\n" for n in range(300)]
+    source.write_text("".join(lines))
+    command = [*ECHO, str(source), "--jobs", "2", "--on-error", "skip"]
+    done = run(*command, "-o", str(tmp_path / "out.jsonl"), NLPCLI_ECHO_POISON="text 123")
+    assert done.returncode == 1
+    told = f"nlpcli: {source}:124: ends every worker that computes it (killed by SIGKILL)"
+    assert told in done.stderr.decode()
+    written = (tmp_path / "out.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["translation"] for line in written]
+    assert texts == [f"text {n}" for n in range(300) if n != 123]
+
+
+def test_workers_that_are_killed_lose_nothing(tmp_path: Path) -> None:
+    source, out = jsonl(tmp_path / "in.jsonl", 1200), tmp_path / "out.jsonl"
+    command = ["translate", "--to", "pt", "--from", "en", str(source)]
+    process = start(*command, "--jobs", "2", "-o", str(out), stderr=subprocess.DEVNULL)
+    kills = 0
+    while process.poll() is None and kills < 4:
+        time.sleep(0.8)
+        for worker in spawned(process.pid)[:1]:
+            os.kill(worker, signal.SIGKILL)
+            kills += 1
+    assert process.wait(60) == 0
+    assert kills > 1
+    assert out.read_bytes() == run(*command, "--runner", "local", timeout=120).stdout
+
+
+def spawned(parent: int) -> list[int]:
+    """The worker processes of `parent`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and b"spawn_main" in command:
+            found.append(int(folder.name))
+    return found
+
+
+def test_equal_texts_are_computed_once(tmp_path: Path) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("".join(f"{said}\n" for said in sentences(40) * 50))
+    command = [COMMAND, "translate", "--to", "pt", "--runner", "local", str(source)]
+    taken = []
+    for more in ([], ["--no-dedupe"]):
+        begun = os.times().children_user
+        out = subprocess.run([*command, *more], stdout=subprocess.PIPE, check=True).stdout
+        taken.append((os.times().children_user - begun, out))
+    assert taken[0][1] == taken[1][1]
+    assert taken[0][0] < taken[1][0] / 3  # 40 texts beside 2,000
