@@ -65,9 +65,49 @@ too many fields, a field that is missing) is reported as *FILE*:*LINE*. What bec
 `null` :: It is written without an answer: a blank line in text, else empty fields and the reason
 in the field `error`. The run ends with exit code 1.
 
+# BATCH JOBS
+
 The file named by `-o` appears when all is done, with the permissions of a file that it replaces;
-after a failure there is none, or the old one. A FIFO or a device is written as the answers come.
-A name in `.gz` or `.zst` is compressed.
+until then its records are in *FILE*`.part`. A name in `.gz` or `.zst` is compressed at the end. A
+FIFO or a device is written as the answers come. Beside the part file, *FILE*`.part.ledger` tells
+how far it is whole and what it is made from: the content of the inputs, the model with its hash,
+and the options that settle the output.
+
+A run that was ended, by a signal, a full disk or a crash, is gone on with by the same command and
+`--resume`. The output is the same to the byte as that of a run that was left alone. What has been
+cut off the part file or altered in it is found and made again; where inputs, model or options are
+not what they were, the run is refused with exit code 2 and the difference named. `--restart` throws
+away what is there. With neither, a part file that holds something is not touched. Where there is
+none, `--resume` begins at the beginning, so that a script may always give it.
+
+The first SIGINT or SIGTERM finishes what is in flight, saves it and leaves with 130 or 143; the
+second leaves at once. Without `-o` the first leaves at once.
+
+`--jobs` *N* computes in *N* processes; `--device cuda` alone takes one for each GPU. A process that
+dies is replaced and its records are computed again. A record that ends every process that computes
+it is found by halving, and is then a bad record like others: see `--on-error`. Texts that are equal
+are computed once, as far as the last few thousand are remembered; `--no-dedupe` computes each.
+
+`--shard` *K*`/`*N* takes the *K*-th of *N* parts of the records, one after another: the outputs,
+joined by `cat`, are the output of the whole. Only the first has a CSV or TSV header. The records
+are counted first, so the input must be files. As a Slurm array:
+
+    #!/bin/bash
+    #SBATCH --array=1-8
+    n=$SLURM_ARRAY_TASK_ID
+    nlpcli translate --to pt corpus.jsonl --shard $n/8 -o part.$n.jsonl --resume
+
+and by GNU parallel on one machine:
+
+    seq 8 | parallel -j 2 nlpcli translate --to pt corpus.jsonl \
+        --shard {}/8 -o part.{}.jsonl --jobs 1 --resume
+
+`--runner ray` computes on a Ray cluster (`pip install 'nlpcli[ray]'`): that of `--ray-address`
+*HOST*`:`*PORT*, else of `RAY_ADDRESS`, else one of this machine alone. `--jobs` is the number of
+actors; each loads the model once, from the folder that it has here where the node has that too,
+else from its own cache or the model's source. This process reads, writes, resumes and reports as
+with every runner; what a lost node was at is computed by another. An address that does not answer
+ends the run with exit code 5.
 
 # DEVICES AND NUMBER FORMATS
 
