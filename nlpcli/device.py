@@ -20,13 +20,15 @@ DTYPES = ("auto", "float32", "float16", "bfloat16", "int8")
 
 class Device(NamedTuple):
     """`kind` is one of KINDS, `index` the number of the GPU, `threads` those for the CPU;
-    `why` says in a few words what decided."""
+    `why` says in a few words what decided. With `deterministic` a text gets the same answer, to the
+    bit, whatever else is computed."""
 
     kind: str
     index: int = 0  # type: ignore[assignment]  # a tuple's own method is of no use here
     dtype: str = "float32"
     threads: int = 1
     why: str = ""
+    deterministic: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.index}" if self.kind in ("cuda", "xpu") else self.kind

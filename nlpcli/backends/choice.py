@@ -44,6 +44,8 @@ FEATURES = {
     "likelihoods": "likelihoods of given outputs",
     "attention": "attention weights",
     "adapt": "LoRA adapters beside a GGUF",
+    "repeat": "samples that depend on seed and prompt alone",
+    "deterministic": "answers that depend on nothing else computed",
 }
 
 _ANY_DEVICE = frozenset({"cpu", "cuda", "mps", "xpu"})
@@ -56,6 +58,7 @@ BACKENDS: dict[str, BackendEntry] = {
         devices=frozenset({"cpu"}),
         dtypes=frozenset({"int8"}),
         summary="Firefox Translations models, on the CPU",
+        features=frozenset({"deterministic"}),
     ),
     "llamacpp": BackendEntry(
         {"decoder": "nlpcli.backends.llamacpp.decoder:LlamaCpp"},
@@ -63,7 +66,7 @@ BACKENDS: dict[str, BackendEntry] = {
         devices=frozenset({"cpu"}),
         dtypes=frozenset(),
         summary="llama.cpp: GGUF models as they are; the first word soonest, schemas, grammars",
-        features=frozenset({"sample", "constrain", "logprobs", "adapt"}),
+        features=frozenset({"sample", "repeat", "constrain", "logprobs", "adapt", "deterministic"}),
     ),
     "ct2": BackendEntry(
         {
@@ -76,7 +79,7 @@ BACKENDS: dict[str, BackendEntry] = {
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "float16", "bfloat16", "int8"}),
         summary="CTranslate2: the fastest for batches on a CPU",
-        features=frozenset({"search", "sample", "logprobs", "likelihoods"}),
+        features=frozenset({"search", "sample", "logprobs", "likelihoods", "deterministic"}),
         only={"encoder": _CT2_ENCODERS, "classifier": _CT2_ENCODERS},
     ),
     "torch": BackendEntry(
@@ -90,7 +93,17 @@ BACKENDS: dict[str, BackendEntry] = {
         devices=_ANY_DEVICE,
         dtypes=frozenset({"float32", "float16", "bfloat16"}),
         summary="PyTorch with transformers: every architecture, every device",
-        features=frozenset({"search", "sample", "logprobs", "likelihoods", "attention"}),
+        features=frozenset(
+            {
+                "search",
+                "sample",
+                "repeat",
+                "logprobs",
+                "likelihoods",
+                "attention",
+                "deterministic",
+            }
+        ),
     ),
     "openai": BackendEntry(
         {"decoder": "nlpcli.backends.openai.decoder:OpenAI"},

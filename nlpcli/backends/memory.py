@@ -1,11 +1,15 @@
-"""What is said where the memory of a device does not suffice for a batch."""
+"""What is done where the memory of a device does not suffice for a batch: smaller ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from nlpcli.errors import DeviceError
+from nlpcli.notice import notice
+
+R = TypeVar("R")
 
 
 @contextmanager
@@ -17,6 +21,73 @@ def of_batch(device: object) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if "memory" not in str(error) and not isinstance(error, MemoryError):
             raise
-        raise DeviceError(
+        raise OutOfMemory(
             f"{device}: not enough memory for this batch", "use a smaller --batch-size"
-        ) from error
+        ) from None  # the frames of the cause hold what the batch took
+
+
+class OutOfMemory(DeviceError):
+    """The batch was too large; a smaller one may fit."""
+
+
+class Room:
+    """Batches no larger than memory has shown to have room for."""
+
+    def __init__(self) -> None:
+        self._most = 0
+
+    def run(
+        self,
+        batch: Sequence[int],
+        lengths: Sequence[int],
+        compute: Callable[[list[int]], Sequence[R]],
+    ) -> list[R]:
+        """What `compute` makes of the indices in `batch`, in order, in as many parts as it takes;
+        `lengths[index]` is the length of that item.
+
+        A part that is out of memory is halved, and its size (items times the longest) remembered:
+        no later one will be as large. Raises OutOfMemory where a single item is.
+        """
+        made: list[R] = []
+        rest = list(batch)
+        while rest:
+            part = self._part(rest, lengths)
+            try:
+                made += compute(part)
+            except OutOfMemory:
+                if len(part) == 1:
+                    raise
+                half = part[: len(part) // 2]
+                self._most = _size(half, lengths)
+            else:
+                rest = rest[len(part) :]
+                continue
+            notice(f"not enough memory for {len(part)} texts at once: going on with {len(half)}")
+        return made
+
+    def halving(self, size: int, compute: Callable[[int], R], device: object) -> R:
+        """What `compute` makes with batches of `size`, or of the half of it that fits, which is
+        remembered. Raises OutOfMemory where 1 does not."""
+        size = min(size, self._most or size)
+        while True:
+            try:
+                with of_batch(device):
+                    return compute(size)
+            except OutOfMemory:
+                if size == 1:
+                    raise
+                self._most = size = size // 2
+            notice(f"not enough memory for batches of {2 * size}: going on with {size}")
+
+    def _part(self, batch: list[int], lengths: Sequence[int]) -> list[int]:
+        """The beginning of `batch` that there is room for; one item at least."""
+        if not self._most:
+            return batch
+        count = 1
+        while count < len(batch) and _size(batch[: count + 1], lengths) <= self._most:
+            count += 1
+        return batch[:count]
+
+
+def _size(part: Sequence[int], lengths: Sequence[int]) -> int:
+    return len(part) * max(1, *(lengths[index] for index in part))

@@ -154,7 +154,8 @@ def generate(
     plan = Plan(
         task,
         () if given.dry else (registry.find(given.model or MODEL).spec,),
-        _needs(decoding),
+        _needs(decoding)
+        | ({"repeat": "--deterministic"} if sampled and given.deterministic else {}),
         why=(f"seed {chosen}",) if sampled else (),
         work="stream" if streams else "sample" if sampled else "batch",
         # Small windows would make small batches, of which a token costs several times as much.

@@ -152,6 +152,7 @@ def _part(given: Shared, job: Job, fields: tuple[str, ...], format: str, whole: 
         "--field": given.field,
         "fields": " ".join(fields),
         "--shard": given.shard,
+        "--deterministic": given.deterministic,
         "--lines": not whole,
     }
     told = identity(given.inputs or (["-"] if not given.text else []), job, settings)
@@ -268,6 +269,7 @@ def _job(given: Shared, made: Plan) -> Job:
     for model in models:
         if made.kinds and (kind := choice.kind(model)) not in made.kinds:
             raise _unfit(model.spec, made.verb, f"is {choice.KINDS[kind]}")
+    every = {"deterministic": "--deterministic"} if given.deterministic else {}
     legs = [
         Leg(
             model,
@@ -276,7 +278,7 @@ def _job(given: Shared, made: Plan) -> Job:
                 given.backend,
                 given.device,
                 work=made.work,
-                needs=made.needs if model is models[-1] else None,
+                needs={**every, **made.needs} if model is models[-1] else every,
             ),
         )
         for model in models
@@ -305,9 +307,10 @@ def _device(given: Shared, names: list[str]) -> Device:
             "leave it out, or name another --backend",
         )
     preferred = "int8" if formats and all("int8" in some for some in formats) else ""
+    threads = 1 if given.deterministic else given.threads
     chosen = device.select(
-        given.device, given.dtype, given.threads, allowed=allowed, preferred=preferred
-    )
+        given.device, given.dtype, threads, allowed=allowed, preferred=preferred
+    )._replace(deterministic=given.deterministic)
     for name, entry in zip(names, entries, strict=True):
         if entry.dtypes and chosen.dtype not in entry.dtypes:
             raise UsageError(

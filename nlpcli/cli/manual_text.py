@@ -102,6 +102,14 @@ and by GNU parallel on one machine:
     seq 8 | parallel -j 2 nlpcli translate --to pt corpus.jsonl \
         --shard {}/8 -o part.{}.jsonl --jobs 1 --resume
 
+`--deterministic` gives a text the same answer, to the byte, at any batch size and number of
+threads, jobs and shards, and by any runner, on one kind of machine: one text is computed at a time,
+on one thread, and on a GPU without the ways that add in another order each time. The `bergamot` and
+`echo` backends do so anyway, and `ct2` and `llamacpp` nearly; `torch` and all 16-bit formats need
+it, since a batch is padded to its longest text and sums are rounded as its shape has it. It costs
+what batches gain, several times the time on most models; `--jobs` gains some of it back. A server
+(`openai:`) cannot be asked for it, and `ct2` not for samples.
+
 `--runner ray` computes on a Ray cluster (`pip install 'nlpcli[ray]'`): that of `--ray-address`
 *HOST*`:`*PORT*, else of `RAY_ADDRESS`, else one of this machine alone. `--jobs` is the number of
 actors; each loads the model once, from the folder that it has here where the node has that too,

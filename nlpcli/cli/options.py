@@ -240,6 +240,15 @@ class Shared(NamedTuple):
         bool,
         option("--dedupe/--no-dedupe", help="Compute equal texts once.", panel=RUNNING),
     ] = True
+    deterministic: Annotated[
+        bool,
+        option(
+            "--deterministic",
+            help="The same bytes at any batch size, and number of threads, jobs and shards: "
+            "one text at a time on one thread.",
+            panel=RUNNING,
+        ),
+    ] = False
     dry_run: Annotated[
         bool,
         option(
@@ -278,6 +287,8 @@ class Shared(NamedTuple):
     @property
     def size(self) -> int:
         """The batch size, checked by inference.check; 0: a token budget."""
+        if self.deterministic:
+            return 1
         return 0 if self.batch_size == "auto" else int(self.batch_size)
 
 

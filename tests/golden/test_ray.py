@@ -14,6 +14,8 @@ import pytest
 
 from command import run, start
 
+TRANSLATE = ("translate", "--to", "pt", "--from", "en")
+
 
 @pytest.fixture
 def cluster(weights: Path) -> Iterator[Any]:

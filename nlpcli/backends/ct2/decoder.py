@@ -23,7 +23,7 @@ from nlpcli.backends import Decoding, Delta, Request, Result, Scored, prompt, re
 from nlpcli.backends.ct2.storage import computed, stored
 from nlpcli.backends.ct2.writing import Writing
 from nlpcli.backends.draft import Draft
-from nlpcli.backends.memory import of_batch
+from nlpcli.backends.memory import Room, of_batch
 from nlpcli.backends.tokenize import TOKENIZER
 from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
@@ -69,6 +69,7 @@ class Decoder:
         self._ends: list[int] = made["ends"]
         self._folder, self._dtype, self._device = str(folder), made["dtype"], device
         self._workers = device.threads if device.kind == "cpu" else 1
+        self._room = Room()
         self._generator: Any = None
         self._loaded = 0
         self.window: int = made["window"]
@@ -205,12 +206,22 @@ class Decoder:
 
     def _generate(self, generator: Any, rows: Sequence[_Row], decoding: Decoding) -> list[Draft]:
         """The output of each row."""
+        most = _CPU_ROWS if self._device.kind == "cpu" else _CUDA_ROWS
+        size = 1 if decoding.logprobs else decoding.batch_size or most
+        return self._room.halving(
+            size, lambda size: self._drafts(generator, rows, decoding, size), self._device
+        )
+
+    def _drafts(
+        self, generator: Any, rows: Sequence[_Row], decoding: Decoding, size: int
+    ) -> list[Draft]:
+        """The output of each row, at most `size` in a batch."""
         drafts = [self._draft(decoding) for _ in rows]
         alternatives = decoding.logprobs or 0
         writings: list[Writing] = []
         futures = []
         try:
-            for batch in self._batches(rows, 1 if alternatives else decoding.batch_size):
+            for batch in self._batches(rows, size):
                 writing = Writing([drafts[index] for index in batch], alternatives)
                 writings.append(writing)
                 futures += self._start(generator, [rows[i] for i in batch], decoding, writing)
@@ -222,9 +233,8 @@ class Decoder:
             raise
         return drafts
 
-    def _batches(self, rows: Sequence[_Row], asked: int) -> list[list[int]]:
+    def _batches(self, rows: Sequence[_Row], most: int) -> list[list[int]]:
         """The indices of `rows` in batches that keep all workers busy, the fullest first."""
-        most = asked or (_CPU_ROWS if self._device.kind == "cpu" else _CUDA_ROWS)
         groups: dict[tuple[int, int], list[int]] = {}
         for index in sorted(range(len(rows)), key=lambda index: len(rows[index].ids)):
             ids, limit = rows[index]

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from nlpcli.backends import Request, recipe, tokenize
 from nlpcli.backends.ct2.storage import computed, stored
 from nlpcli.backends.encoding import from_json
-from nlpcli.backends.memory import of_batch
+from nlpcli.backends.memory import Room, of_batch
 from nlpcli.batching import by_equal_length
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
@@ -56,6 +56,7 @@ class Encoder:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._device = device
+        self._room = Room()
         workers = device.threads if device.kind == "cpu" else 1
         try:
             # A batch for each thread: faster than splitting the products of one between them.
@@ -119,7 +120,11 @@ class Encoder:
         batches = by_equal_length(lengths, batch_size=batch_size, budget=budget)
         width = len(self.labels) if reduce is self._head else self._dimensions
         answers = np.empty((len(ids), width), np.float32)
-        for batch, found in zip(batches, self._workers.map(compute, batches), strict=True):
+
+        def fitting(batch: list[int]) -> list[Any]:
+            return self._room.run(batch, lengths, lambda part: list(compute(part)))
+
+        for batch, found in zip(batches, self._workers.map(fitting, batches), strict=True):
             answers[batch] = found
         return answers
 

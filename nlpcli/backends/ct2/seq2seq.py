@@ -20,7 +20,7 @@ import ctranslate2
 
 from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
 from nlpcli.backends.ct2.storage import computed, stored
-from nlpcli.backends.memory import of_batch
+from nlpcli.backends.memory import Room
 from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
 from nlpcli.registry import LocalModel
@@ -53,6 +53,7 @@ class CTranslate2:
         self._tokenization = tokenize.load(folder, self._recipe, names)
         self._folder = str(folder)
         self._device = device
+        self._room = Room()
         self._workers = device.threads if device.kind == "cpu" else 1
         self._suppressed = [
             list(tokens) for tokens in self._recipe.suppressed if self._names.issuperset(tokens)
@@ -116,8 +117,9 @@ class CTranslate2:
     ) -> list[Any]:
         forced = self._recipe.end_forced
         size, unit = self._batch(len(sources), decoding.batch_size)
-        with of_batch(self._device):
-            results: list[Any] = self._translator.translate_batch(
+
+        def translate(size: int) -> list[Any]:
+            found: list[Any] = self._translator.translate_batch(
                 sources,
                 first,
                 max_batch_size=size,
@@ -136,7 +138,9 @@ class CTranslate2:
                 return_end_token=True,
                 return_scores=forced or decoding.scores,
             )
-        return results
+            return found
+
+        return self._room.halving(size, translate, self._device)
 
     def _result(self, found: Any, skip: int, search: recipe.Search, decoding: Decoding) -> Result:
         hypotheses: list[list[str]] = found.hypotheses

@@ -20,8 +20,8 @@ from nlpcli.backends import Decoding, Delta, Hypothesis, Request, Result, Scored
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.ct2.make_decoder import window
 from nlpcli.backends.draft import Alternatives, Draft
-from nlpcli.backends.memory import of_batch
-from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
+from nlpcli.backends.memory import Room, of_batch
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare
 from nlpcli.batching import by_equal_length, by_length
 from nlpcli.device import Device
 from nlpcli.errors import DataError, ModelError, UsageError
@@ -53,7 +53,9 @@ class Decoder:
             model = unpacked(model)
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
-        torch.set_num_threads(device.threads)
+        self._room = Room()
+        self._alone = int(device.deterministic)
+        prepare(device)
         with loading(model.spec.name, device):
             tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)
             self._model = AutoModelForCausalLM.from_pretrained(
@@ -100,9 +102,10 @@ class Decoder:
         budget = 0 if decoding.batch_size else self._budget
         made: dict[int, Hypothesis] = {}
         for batch in by_length(lengths, batch_size=decoding.batch_size, budget=budget):
-            writing = _Writing(self, [rows[index] for index in batch], decoding)
-            self._generate(writing)
-            for index, draft in zip(batch, writing.drafts, strict=True):
+            drafts = self._room.run(
+                batch, lengths, lambda part: self._drafts([rows[i] for i in part], decoding)
+            )
+            for index, draft in zip(batch, drafts, strict=True):
                 made[index] = draft.hypothesis()
         for index, row in enumerate(rows):
             hypotheses[row.place].append(made[index])
@@ -110,6 +113,11 @@ class Decoder:
             result or Result(tuple(found))
             for result, found in zip(results, hypotheses, strict=True)
         ]
+
+    def _drafts(self, rows: list[_Row], decoding: Decoding) -> list[Draft]:
+        writing = _Writing(self, rows, decoding)
+        self._generate(writing)
+        return writing.drafts
 
     def stream(self, request: Request, decoding: Decoding) -> Iterator[Delta]:
         """Raises DataError for a prompt beyond the window, else as `run`."""
@@ -158,8 +166,11 @@ class Decoder:
                 "shorten it",
             )
         sums = [0.0] * len(pairs)
-        for batch in by_length(lengths, budget=self._budget // 4):
-            for index, value in zip(batch, self._sums([pairs[i] for i in batch]), strict=True):
+        for batch in by_length(lengths, batch_size=self._alone, budget=self._budget // 4):
+            found = self._room.run(
+                batch, lengths, lambda part: self._sums([pairs[i] for i in part])
+            )
+            for index, value in zip(batch, found, strict=True):
                 sums[index] = value
         size = len(endings)
         return [sums[start * size : (start + 1) * size] for start in range(len(requests))]
@@ -227,7 +238,8 @@ class Decoder:
     def _endings(self, rows: list[list[int]], counts: list[int]) -> list[list[float]]:
         """The log-probabilities of as many tokens at the end of each row."""
         found: list[list[float]] = [[] for _ in rows]
-        for batch in by_equal_length(list(map(len, rows)), budget=self._budget // 4):
+        sizes = [len(row) for row in rows]
+        for batch in by_equal_length(sizes, batch_size=self._alone, budget=self._budget // 4):
             ids = torch.tensor([rows[index] for index in batch], device=self._device)
             keep = max(counts[index] for index in batch) + 1
             with of_batch(self._device), torch.inference_mode():

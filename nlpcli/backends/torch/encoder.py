@@ -17,8 +17,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from nlpcli.backends import Attention, Request, encoding
 from nlpcli.backends.choice import kind
 from nlpcli.backends.ct2.convert import quiet
-from nlpcli.backends.memory import of_batch
-from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
+from nlpcli.backends.memory import Room, of_batch
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare
 from nlpcli.batching import by_equal_length, by_length
 from nlpcli.device import Device
 from nlpcli.errors import ModelError
@@ -31,10 +31,11 @@ class Encoder:
     """`window` and `measure` count tokens without the special ones."""
 
     def __init__(self, model: LocalModel, device: Device) -> None:
-        torch.set_num_threads(device.threads)
+        prepare(device)
         self._local = model
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
+        self._room = Room()
         self._model = self._load(getattr(torch, device.dtype))
         with quiet():
             self._tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)
@@ -146,7 +147,13 @@ class Encoder:
         answers = torch.empty(len(rows), 0 if batches else width)
         for batch in batches:
             with torch.inference_mode():
-                found = self._computed(compute, [rows[index] for index in batch])
+                found = torch.stack(
+                    self._room.run(
+                        batch,
+                        lengths,
+                        lambda part: list(self._computed(compute, [rows[i] for i in part])),
+                    )
+                )
             if not answers.shape[1]:
                 answers = torch.empty(len(rows), found.shape[1])
             answers[batch] = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,10 +10,20 @@ from typing import Any
 import torch
 
 from nlpcli.backends.ct2.convert import quiet
+from nlpcli.device import Device
 from nlpcli.errors import DeviceError, ModelError
 
 FROM_FILES: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 WEIGHTS: dict[str, Any] = {**FROM_FILES, "use_safetensors": True}
+
+
+def prepare(device: Device) -> None:
+    """Set the threads that PyTorch computes with, and whether it may take a faster way that gives
+    other results each time."""
+    torch.set_num_threads(device.threads)
+    if device.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 @contextmanager

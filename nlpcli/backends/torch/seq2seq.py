@@ -18,8 +18,8 @@ from transformers.generation import logits_process
 from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, tokenize
 from nlpcli.backends.ct2.convert import check_kind, quiet
 from nlpcli.backends.ct2.loader import token_names
-from nlpcli.backends.memory import of_batch
-from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading
+from nlpcli.backends.memory import Room, of_batch
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare
 from nlpcli.batching import by_length
 from nlpcli.device import Device
 from nlpcli.registry import LocalModel
@@ -34,7 +34,8 @@ class Torch:
     def __init__(self, model: LocalModel, device: Device) -> None:
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
-        torch.set_num_threads(device.threads)
+        self._room = Room()
+        prepare(device)
         with loading(model.spec.name, device):
             check_kind(model)
             tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)
@@ -69,7 +70,12 @@ class Torch:
             budget = 0 if decoding.batch_size else self._budget // search.beam
             for batch in by_length(lengths, batch_size=decoding.batch_size, budget=budget):
                 chosen = [members[position] for position in batch]
-                found = self._generate([sources[i] for i in chosen], first, search, decoding.scores)
+
+                def generate(part: list[int], first: tuple[str, ...] = first) -> list[Result]:
+                    some = [sources[index] for index in part]
+                    return self._generate(some, first, search, decoding.scores)
+
+                found = self._room.run(chosen, [*map(len, sources)], generate)
                 for index, result in zip(chosen, found, strict=True):
                     results[index] = result
         return results
