@@ -13,6 +13,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import takewhile
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
 
@@ -53,6 +54,9 @@ def check(path: str | None, *, resume: bool, restart: bool) -> None:
         raise UsageError(f"{part}: an earlier run left this unfinished", _RESUME)
 
 
+_FIELDS = {*Checkpoint._fields}
+
+
 class PartFile:
     """The output of a job, made to be gone on with. Used as a context.
 
@@ -79,12 +83,19 @@ class PartFile:
         self._finished = False
         self._size = self._crc = 0
         try:
-            self._log = open(self._ledger, "r+b" if resume and self._there() else "a+b")  # noqa: SIM115
-            self._lock()
-            self._file = self._open(identity, resume)
+            self._log = open(self._ledger, "a+b")  # noqa: SIM115
         except OSError as error:
             problem = unwritable(path, error)
             raise UsageError(problem.message, problem.hint) from error
+        try:
+            self._lock()
+            self._file = self._open(identity, resume)
+        except BaseException as error:
+            self._log.close()
+            if isinstance(error, OSError):
+                problem = unwritable(path, error)
+                raise UsageError(problem.message, problem.hint) from error
+            raise
 
     def __enter__(self) -> PartFile:
         return self
@@ -148,9 +159,6 @@ class PartFile:
             put_in_place(self._part, self._target, self._name)
         os.unlink(self._ledger)
 
-    def _there(self) -> bool:
-        return os.path.exists(self._ledger)
-
     def _lock(self) -> None:
         """Raise UsageError where another process holds the ledger."""
         try:
@@ -176,7 +184,10 @@ class PartFile:
             )
         if lines:
             _compare(lines[0][1], identity)
-        checkpoints = [(end, Checkpoint(**value)) for end, value in lines[1:]]
+        checkpoints = [
+            (end, Checkpoint(**value))
+            for end, value in takewhile(lambda line: line[1].keys() == _FIELDS, lines[1:])
+        ]
         if checkpoints and checkpoints[-1][1].done and not there and os.path.exists(self._target):
             self.whole = True  # the run before had only its ledger left to remove
             self.last = checkpoints[-1][1]
