@@ -11,13 +11,22 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
 from typing import Any, NamedTuple
 
 from nlpcli.errors import DataError, UsageError, did_you_mean
+from nlpcli.remote import is_remote
 from nlpcli.streams import COMPRESSED, STDIN, blocks, lines
 
-FORMATS = ("text", "jsonl", "csv", "tsv")
-_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
+ENDINGS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
 _SURROGATE = "[\ud800-\udfff]"
 _NAMES_SHOWN = 20
 
@@ -62,13 +71,13 @@ def format_of(path: str) -> str:
     stem, ending = os.path.splitext(path.lower())
     if ending in COMPRESSED:
         ending = os.path.splitext(stem)[1]
-    return _ENDINGS.get(ending, "text")
+    return ENDINGS.get(ending, "text")
 
 
 def check(paths: Sequence[str]) -> None:
     """Raise UsageError for the first path that is missing, a folder or unreadable."""
     for path in paths:
-        if path == STDIN:
+        if path == STDIN or is_remote(path):
             continue
         if not os.path.exists(path):
             raise UsageError(
@@ -110,7 +119,10 @@ class Reader:
         for path in self.paths:
             name = "<stdin>" if path == STDIN else path
             try:
-                yield from self._records(name, self._format_of(path), blocks(path))
+                if (format := self._format_of(path)) == "parquet":
+                    yield from self._parquet(name, path)
+                else:
+                    yield from self._records(name, format, blocks(path))
             except (OSError, EOFError) as error:
                 why = getattr(error, "strerror", None) or error
                 raise DataError(f"{name}: cannot be read: {why}") from error
@@ -130,6 +142,17 @@ class Reader:
         if format == "jsonl":
             return _by_line(name, source, self._json_record)
         return self._tabular(name, _csv_rows(source) if format == "csv" else _tsv_rows(source))
+
+    def _parquet(self, name: str, path: str) -> Iterator[list[Record]]:
+        from nlpcli.parquet import rows
+
+        # Its directory stands at the end: what is no file is read whole.
+        local = path != STDIN and not is_remote(path)
+        number = 0
+        for some in rows(name, path if local else BytesIO(b"".join(blocks(path)))):
+            records = [self._json_record(name, at, row) for at, row in enumerate(some, number + 1)]
+            number += len(some)
+            yield [record for record in records if record is not None]
 
     def _json_record(self, name: str, number: int, line: bytes) -> Record | None:
         if not line.strip():

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from nlpcli.errors import DataError
+from nlpcli.remote import filesystem, is_remote
 
 STDIN = "-"
 COMPRESSED = (".gz", ".zst")
@@ -26,13 +27,13 @@ _GZIP_STEP = 1 << 14
 
 
 def blocks(path: str) -> Iterator[bytes]:
-    """The bytes of `path` ("-" is standard input) in the blocks in which they arrive.
+    """The bytes of `path` ("-" is standard input, s3://… and the like locations
+    for fsspec) in the blocks in which they arrive.
 
     What begins with gzip's or Zstandard's magic is decompressed. Raises OSError where it cannot be
     read or decompressed, EOFError where compressed data ends too early; what came before is given.
     """
-    # Not sys.stdin: a thread that waits on its lock would make the interpreter's exit fatal.
-    with open(0 if path == STDIN else path, "rb", buffering=0, closefd=path != STDIN) as file:
+    with _opened(path) as file:
         source = _reads(file)
         head = b""
         for block in source:
@@ -54,6 +55,14 @@ def blocks(path: str) -> Iterator[bytes]:
             )
         else:
             yield from source
+
+
+def _opened(path: str) -> Any:
+    if is_remote(path):
+        files, inner = filesystem(path)
+        return files.open(inner, "rb")
+    # Not sys.stdin: a thread that waits on its lock would make the interpreter's exit fatal.
+    return open(0 if path == STDIN else path, "rb", buffering=0, closefd=path != STDIN)
 
 
 def lines(source: Iterable[bytes], keep_cr: bool = False) -> Iterator[list[bytes]]:

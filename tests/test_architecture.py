@@ -20,9 +20,10 @@ LAYERS = [
     {"catalogue", "languages"},
     {"partfile"},
     {"device", "writing"},
+    {"inputs"},
     {"records"},
-    {"streams", "batching"},
-    {"settings", "notice"},
+    {"streams", "batching", "parquet"},
+    {"settings", "notice", "remote"},
     {"errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -47,6 +48,8 @@ LEAVES = {
     "jinja2": {"backends"},
     "httpx2": {"backends"},
     "ray": {"runners"},
+    "pyarrow": {"parquet"},
+    "fsspec": {"remote"},
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpcli import __version__
+from nlpcli.remote import is_remote
 from nlpcli.runners import Job, Leg
 from nlpcli.streams import STDIN
 
@@ -38,7 +39,7 @@ def identity(inputs: list[str], job: Job, settings: Mapping[str, Any]) -> dict[s
 
 def _of_file(path: str) -> Iterator[tuple[str, Any]]:
     """Size and content of a file; its time too where only the ends of its content are read."""
-    if path == STDIN or "://" in path:
+    if path == STDIN or is_remote(path):
         return
     found = os.stat(path)
     if stat.S_ISREG(found.st_mode):

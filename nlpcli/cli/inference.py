@@ -80,6 +80,8 @@ def infer(
         tell(f"runner {name}, {jobs} processes" if jobs > 1 else f"runner {name}")
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
     format = output_format(given)
+    if format == "parquet" and not (given.output and regular(given.output)):
+        raise UsageError("Parquet output needs a file", "name one: -o FILE.parquet")
     drawing = draw if format == "text" else None
     resumable = bool(given.output and regular(given.output) and not drawing)
     if not resumable and (given.resume or given.restart):
@@ -98,7 +100,7 @@ def infer(
             if drawing
             else Writer(
                 output,
-                format,
+                "jsonl" if format == "parquet" else format,
                 given.field,
                 fields,
                 whole=whole,
@@ -158,7 +160,14 @@ def _part(given: Shared, job: Job, fields: tuple[str, ...], format: str, whole: 
     told = identity(given.inputs or (["-"] if not given.text else []), job, settings)
     if given.text:
         told["--text"] = given.text
-    return PartFile(given.output or "", told, resume=given.resume)
+    convert = _to_parquet if format == "parquet" else None
+    return PartFile(given.output or "", told, resume=given.resume, convert=convert)
+
+
+def _to_parquet(part: str, output: Output) -> None:
+    from nlpcli.parquet import from_jsonl
+
+    from_jsonl(part, output)
 
 
 def prepare(given: Shared, made: Plan) -> Job:

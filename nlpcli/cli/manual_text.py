@@ -44,6 +44,16 @@ member to work on, `text` by default.
 `tsv` (.tsv) :: Tab-separated values with a header. There is no quoting: quotes and backslashes are
 characters like any other. A tab or line break within an answer becomes a space.
 
+`parquet` (.parquet) :: Rows of an Apache Parquet file, which are worked on like JSON objects: a
+date or a decimal number becomes text, bytes base64. Output must go to a file and is made at the
+end; a column that holds several types holds JSON texts. Needs `pip install 'nlpcli[parquet]'`.
+
+An input may be a folder: the files below it whose endings are known, by name, without hidden ones.
+A pattern with `*`, `?` and `[…]` that the shell has left as it is, `**` for folders at any depth,
+stands for what it matches. A location such as `s3://`*BUCKET*`/`*FILE* or `https://`*HOST*`/`*FILE*
+is read through fsspec (`pip install 'nlpcli[remote]'`, and what fsspec asks for each protocol);
+a pattern in it, or a slash at its end, stands for several.
+
 The output has the format that the ending of `-o` names, else that of the first input; `-f` says
 otherwise. A command adds its fields at the end, and everything else passes through untouched, in
 JSONL to the digit. A field that is there already is replaced. A text line that becomes an object

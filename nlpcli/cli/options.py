@@ -9,6 +9,7 @@ import typer
 from nlpcli.backends.choice import BACKENDS
 from nlpcli.device import DTYPES
 from nlpcli.errors import UsageError
+from nlpcli.inputs import expand
 from nlpcli.records import FORMATS
 from nlpcli.runners import RUNNERS
 from nlpcli.runners.stream import ON_ERROR
@@ -82,7 +83,7 @@ class Shared(NamedTuple):
         list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Files to read; - or none: standard input. May be .gz or .zst.",
+            help="Files, folders or patterns; - or none: standard input. May be .gz or .zst.",
             show_default=False,
         ),
     ] = None
@@ -102,7 +103,8 @@ class Shared(NamedTuple):
             "--input-format",
             "-i",
             metavar="FORMAT",
-            help="text, jsonl, csv or tsv; auto goes by the file's ending, text on standard input.",
+            help="text, jsonl, csv, tsv or parquet; auto goes by the file's ending, text on "
+            "standard input.",
             panel=INPUT,
             autocompletion=one_of("auto", *FORMATS),
         ),
@@ -113,7 +115,8 @@ class Shared(NamedTuple):
             "--output-format",
             "-f",
             metavar="FORMAT",
-            help="text, jsonl, csv or tsv; auto goes by the output's ending, else as the input.",
+            help="text, jsonl, csv, tsv or parquet; auto goes by the output's ending, else as the "
+            "input.",
             panel=INPUT,
             autocompletion=one_of("auto", *FORMATS),
         ),
@@ -313,6 +316,8 @@ def taking(
 
         def call(**values: Any) -> Any:
             given = kind(**{name: values.pop(name) for name in names})
+            if getattr(given, "inputs", None):
+                given = given._replace(inputs=expand(given.inputs))
             return command(given, **values)
 
         call.__name__, call.__doc__ = command.__name__, command.__doc__
