@@ -41,7 +41,7 @@ LISTS = {
     "nlpcli ": sorted(COMMANDS),
     "nlpcli models ": ["add", "list", "pull", "remove", "show", "verify"],
     "nlpcli translate --on-error ": ["fail", "null", "skip"],
-    "nlpcli translate --n": ["--nbest", "--no-progress"],
+    "nlpcli translate --n": ["--nbest", "--no-dedupe", "--no-progress"],
 }
 BASH = ["bash", "--norc", "--noprofile", "-i"]
 ZSH = ["zsh", "-f", "-i"]

@@ -79,7 +79,8 @@ def _run(verb: Sequence[str], model: str, given: Scoring, asked: Sequence[str]) 
         found = _timed(model, [*words, "--output", str(made), "--", given.data])
         made.replace(outputs)
     finally:
-        made.unlink(missing_ok=True)
+        for left in folder.glob(f"{made.name}*"):
+            left.unlink()
     cost.write_text(json.dumps(found._asdict()))
     return Run(model, str(outputs), found)
 
@@ -93,7 +94,7 @@ def _timed(model: str, words: Sequence[str]) -> Cost:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     except BaseException:
-        child.terminate()
+        child.kill()
         child.wait()
         raise
     seconds = time.perf_counter() - begun
