@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -11,19 +12,22 @@ from nlpcli.notice import notice
 
 R = TypeVar("R")
 
+# oneDNN, which computes for PyTorch on a CPU, has no other words for it.
+_SAID = ("memory", "bad_alloc", "could not create a primitive", "could not execute a primitive")
+
 
 @contextmanager
 def of_batch(device: object) -> Iterator[None]:
-    """Raise DeviceError where what runs inside is out of memory. CTranslate2 and PyTorch raise a
-    RuntimeError whose text says so."""
+    """Raise OutOfMemory where what runs inside is. CTranslate2 and PyTorch raise a RuntimeError
+    whose text says so."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if "memory" not in str(error) and not isinstance(error, MemoryError):
+        if not (isinstance(error, MemoryError) or any(each in str(error) for each in _SAID)):
             raise
         raise OutOfMemory(
             f"{device}: not enough memory for this batch", "use a smaller --batch-size"
-        ) from None  # the frames of the cause hold what the batch took
+        ) from None
 
 
 class OutOfMemory(DeviceError):
@@ -62,6 +66,7 @@ class Room:
             else:
                 rest = rest[len(part) :]
                 continue
+            gc.collect()  # the frames of the error hold what the batch took
             notice(f"not enough memory for {len(part)} texts at once: going on with {len(half)}")
         return made
 
@@ -77,6 +82,7 @@ class Room:
                 if size == 1:
                     raise
                 self._most = size = size // 2
+            gc.collect()
             notice(f"not enough memory for batches of {2 * size}: going on with {size}")
 
     def _part(self, batch: list[int], lengths: Sequence[int]) -> list[int]:

@@ -64,13 +64,13 @@ from nlpcli.registry import LocalModel, ModelSpec
 spec = ModelSpec("tiny", ("classify",), "transformers", (), "bert")
 model = LocalModel(spec, Path(sys.argv[1]))
 torch = choice.load("torch", model, Device("cpu", dtype="float32", threads=1))
-requests = [Request(" ".join(f"word{n % 97}" for n in range(k % 20, 40))) for k in range(2048)]
-whole = torch.classify(requests[:64], 32)
+requests = [Request(" ".join(f"word{(n + k) % 9}" for n in range(120))) for k in range(2048)]
+whole = torch.classify(requests, 32)
 room = [line for line in open("/proc/self/status") if line.startswith("VmSize")][0].split()[1]
-limit = int(room) * 1024 + (48 << 20)
+limit = int(room) * 1024 + (300 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 found = torch.classify(requests, 2048)
-assert abs(found[:64] - whole).max() < 1e-4 and len(found) == 2048
+assert abs(found - whole).max() < 1e-4
 told = torch.classify(requests, 2048)
 assert (told == found).all()
 """
@@ -87,4 +87,4 @@ def test_a_batch_beyond_the_memory_limit_is_halved(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert done.stderr.startswith(b"nlpcli: not enough memory for 2048 texts at once: going on")
+    assert b" texts at once: going on with " in done.stderr
