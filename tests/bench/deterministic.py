@@ -9,6 +9,7 @@ multi30k and sst2.
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -35,7 +36,8 @@ def outputs(command: list[str], texts: list[str]) -> list[str]:
 def main() -> None:
     data = Path(os.environ["NLPCLI_BENCH_DATA"])
     seq2seq, classifier = sys.argv[1:3]
-    flickr = (data / "multi30k" / "test_2016_flickr.en").read_text().splitlines()[:TEXTS]
+    packed = (data / "multi30k" / "test_2016_flickr.en.gz").read_bytes()
+    flickr = gzip.decompress(packed).decode().splitlines()[:TEXTS]
     films = (data / "sst2" / "test.tsv").read_text().splitlines()[:TEXTS]
     films = [line.split("\t")[0] for line in films]
     prompts = [f"Continue: {text}" for text in flickr]
