@@ -98,7 +98,8 @@ def _common(pyarrow: Any, one: Any, other: Any) -> Any:
     if pyarrow.types.is_null(one):
         return other
     if pyarrow.types.is_list(one) and pyarrow.types.is_list(other):
-        return pyarrow.list_(_common(pyarrow, one.value_type, other.value_type))
+        inner = _common(pyarrow, one.value_type, other.value_type)
+        return inner if str(inner) == "large_string" else pyarrow.list_(inner)
     if {str(one), str(other)} == {"int64", "double"}:
         return pyarrow.float64()
     return pyarrow.large_string()
