@@ -28,8 +28,8 @@ _PASSED_ON = ("HF_", "NLPCLI_", "OPENAI_", "XDG_")
 
 
 class Ray:
-    """`jobs` actors (0: one for each GPU, or CPU's worth of threads, of the cluster) on the cluster
-    at `address` ("": RAY_ADDRESS, else one of this machine alone, which ends with the job).
+    """`jobs` actors on the cluster at `address` ("": RAY_ADDRESS, else one of this machine alone,
+    which ends with the job).
 
     Raises UsageError without the library, DeviceError where no cluster answers.
     """
