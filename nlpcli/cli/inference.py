@@ -25,6 +25,7 @@ from nlpcli.errors import ExitCode, ModelError, UsageError
 from nlpcli.partfile import PartFile
 from nlpcli.records import FORMATS, Reader, Record, format_of, text_record
 from nlpcli.registry import LocalModel, ModelSpec
+from nlpcli.remote import is_remote
 from nlpcli.runners import Job, Leg, choose, make
 from nlpcli.runners.stream import ON_ERROR, Summary, run
 from nlpcli.streams import STDIN
@@ -197,6 +198,11 @@ def check(given: Shared) -> None:
             raise UsageError(f"{name} {value}: no such value", f"name one of {', '.join(known)}")
     if given.output == "":
         raise UsageError("--output is empty", "name a file, or - for standard output")
+    if is_remote(given.output or ""):
+        raise UsageError(
+            f"{given.output}: output goes to a file of this machine, or to standard output",
+            "copy it from there",
+        )
     if given.inputs and given.text:
         raise UsageError("--text and input files do not go together", "leave one of them out")
     if given.batch_size != "auto" and not (given.batch_size.isdecimal() and int(given.batch_size)):

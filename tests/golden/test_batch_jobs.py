@@ -97,6 +97,7 @@ def test_shards_together_are_the_whole(tmp_path: Path, ending: str) -> None:
         (("--shard", "0/3"), "--shard 0/3: no such part"),
         (("--shard", "x"), "--shard x: no such part"),
         (("--shard", "1/2"), "--shard reads its input twice"),
+        (("-o", "s3://a/b.txt"), "s3://a/b.txt: output goes to a file"),
         (("--resume",), "--resume needs an output file"),
         (("--resume", "--restart"), "--resume and --restart do not go together"),
     ],
