@@ -90,12 +90,12 @@ def test_a_malformed_csv_row_is_named(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, b"id,text,translation\n1,a,a\n4,d,d\n")
 
 
-def test_a_missing_file_a_folder_and_an_unreadable_file(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_empty_folder(tmp_path: Path) -> None:
     done = run(*ECHO, "Hello")
     assert done.returncode == 2
     assert stderr(done)[0] == "nlpcli: no such file: Hello" and "--text" in stderr(done)[1]
     done = run(*ECHO, str(tmp_path))
-    assert done.returncode == 2 and "is a folder" in stderr(done)[0]
+    assert done.returncode == 2 and "no files there" in stderr(done)[0]
 
 
 def test_nothing_is_written_before_a_missing_second_file_is_seen(tmp_path: Path) -> None:
