@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from nlpcli.errors import DataError, UsageError, did_you_mean
+from nlpcli.errors import DataError, UsageError
 from nlpcli.remote import is_remote
-from nlpcli.streams import COMPRESSED, STDIN, blocks, lines
+from nlpcli.streams import COMPRESSED, STDIN, blocks, count_lines, lines
+from nlpcli.tables import Row, column, csv_rows, no_field, not_utf8, tsv_rows
 
 FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
 ENDINGS = {
@@ -28,13 +29,6 @@ ENDINGS = {
     ".parquet": "parquet",
 }
 _SURROGATE = "[\ud800-\udfff]"
-_NAMES_SHOWN = 20
-
-# A quote that is never closed makes the rest of the file one field: this many characters of it
-# are held before it is called an error.
-_CSV_FIELD_LIMIT = 1 << 24
-
-_Row = tuple[int, list[str], str]
 
 
 class Record(NamedTuple):
@@ -117,19 +111,33 @@ class Reader:
 
     def __iter__(self) -> Iterator[list[Record]]:
         for path in self.paths:
-            name = "<stdin>" if path == STDIN else path
-            try:
+            with _readable(path) as name:
                 if (format := self._format_of(path)) == "parquet":
                     yield from self._parquet(name, path)
                 else:
                     yield from self._records(name, format, blocks(path))
-            except (OSError, EOFError) as error:
-                why = getattr(error, "strerror", None) or error
-                raise DataError(f"{name}: cannot be read: {why}") from error
 
     def count(self) -> int:
-        """The number of records of all inputs, which are read for it."""
-        return sum(map(len, Reader(self.paths, self._format, self.field, also=self._also)))
+        """The number of records that iterating gives, bad ones included; all inputs are read.
+
+        Raises DataError where one cannot be read.
+        """
+        return sum(self._count(path) for path in self.paths)
+
+    def _count(self, path: str) -> int:
+        format = self._format_of(path)
+        if format == "text" and self._whole:
+            return 1
+        with _readable(path) as name:
+            if format == "parquet":
+                return sum(map(len, self._parquet(name, path)))
+            source = blocks(path)
+            if format == "text":
+                return count_lines(source)
+            if format == "jsonl":
+                return sum(bool(line.strip()) for some in lines(source) for line in some)
+            rows = csv_rows(source) if format == "csv" else tsv_rows(source)
+            return max(sum(map(len, rows)) - 1, 0)  # less the header
 
     def _format_of(self, path: str) -> str:
         return format_of(path) if self._format == "auto" else self._format
@@ -141,7 +149,7 @@ class Reader:
             return _by_line(name, source, text_record)
         if format == "jsonl":
             return _by_line(name, source, self._json_record)
-        return self._tabular(name, _csv_rows(source) if format == "csv" else _tsv_rows(source))
+        return self._tabular(name, csv_rows(source) if format == "csv" else tsv_rows(source))
 
     def _parquet(self, name: str, path: str) -> Iterator[list[Record]]:
         from nlpcli.parquet import rows
@@ -162,7 +170,7 @@ class Reader:
             raw = line.decode()
             value = _loads(raw)
         except UnicodeDecodeError as error:
-            return _bad(record, _not_utf8(error))
+            return _bad(record, not_utf8(error))
         except RecursionError:
             return _bad(record, "not valid JSON: nested too deep")
         except json.JSONDecodeError as error:
@@ -172,7 +180,7 @@ class Reader:
             return _bad(record, f"not a JSON object but {_json_type(value)}")
         field = next((each for each in (self.field, *self._also) if each in value), None)
         if field is None:
-            return _bad(Record(name, number, raw=raw), _no_field(self.field, list(value)))
+            return _bad(Record(name, number, raw=raw), no_field(self.field, list(value)))
         text = value[field]
         if field == "messages" and field in self._also:
             record = _dialogue(Record(name, number, raw=raw), text)
@@ -187,7 +195,7 @@ class Reader:
             return Record(name, number, raw=raw, error=what)
         return record
 
-    def _tabular(self, name: str, rows: Iterable[list[_Row]]) -> Iterator[list[Record]]:
+    def _tabular(self, name: str, rows: Iterable[list[Row]]) -> Iterator[list[Record]]:
         columns: tuple[str, ...] = ()
         position = 0
         for some in rows:
@@ -199,7 +207,7 @@ class Reader:
                         raise DataError(f"{name}:{line}: {error}", hint)
                     columns = tuple(row)
                     field = next((e for e in (self.field, *self._also) if e in row), self.field)
-                    position = _column(columns, field, f"{name}:{line}")
+                    position = column(columns, field, f"{name}:{line}")
                     self.columns = self.columns or columns
                     continue
                 text = ""
@@ -211,6 +219,17 @@ class Reader:
                 records.append(Record(name, line, text, "", row, columns, error))
             if records:
                 yield records
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[str]:
+    """What `path` is called in messages; a failure to read it is raised as DataError."""
+    name = "<stdin>" if path == STDIN else path
+    try:
+        yield name
+    except (OSError, EOFError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{name}: cannot be read: {why}") from error
 
 
 def _by_line(
@@ -246,90 +265,6 @@ def _dialogue(record: Record, value: Any) -> Record:
     return record._replace(messages=messages)
 
 
-class _Dry(Exception):
-    """The csv module asks for a line that has to be waited for, while rows are ready."""
-
-
-class _CsvLines:
-    """The lines of a CSV stream, for the csv module; `taken` are those of the row it is in."""
-
-    def __init__(self, source: Iterable[bytes]) -> None:
-        self._lines = lines(source, keep_cr=True)
-        self._pending: deque[bytes] = deque()
-        self.taken: list[bytes] = []
-        self.may_wait = True
-        self.error = ""
-
-    def __iter__(self) -> _CsvLines:
-        return self
-
-    def __next__(self) -> str:
-        if not self._pending:
-            if not self.may_wait:
-                raise _Dry
-            self._pending.extend(next(self._lines))
-        line = self._pending.popleft()
-        self.taken.append(line)
-        try:
-            return line.decode() + "\n"
-        except UnicodeDecodeError as error:
-            self.error = _not_utf8(error)
-            return line.decode(errors="replace") + "\n"
-
-    def again(self) -> None:
-        """Give the lines of the row once more."""
-        self._pending.extendleft(reversed(self.taken))
-
-
-def _csv_rows(source: Iterable[bytes]) -> Iterator[list[_Row]]:
-    """Rows as (line, fields, error), in lists that are given before waiting for more input."""
-    import csv
-
-    csv.field_size_limit(_CSV_FIELD_LIMIT)
-    feed = _CsvLines(source)
-    reader = csv.reader(feed, strict=True)
-    rows: list[_Row] = []
-    line = 1
-    while True:
-        feed.taken.clear()
-        feed.error = ""
-        feed.may_wait = not rows
-        try:
-            row = next(reader)
-            error = feed.error
-        except StopIteration:
-            return
-        except _Dry:
-            yield rows
-            rows = []
-            feed.again()
-            continue
-        except csv.Error as problem:
-            row, error = [], f"not valid CSV: {problem}"
-        if row or error:
-            rows.append((line, row, error))
-        line += len(feed.taken)
-
-
-def _tsv_rows(source: Iterable[bytes]) -> Iterator[list[_Row]]:
-    """As `_csv_rows`: fields are what stands between tabs, quotes and backslashes included
-    (the IANA definition of text/tab-separated-values). A blank line is a row only of a table that
-    has one column."""
-    number = width = 0
-    for some in lines(source):
-        rows: list[_Row] = []
-        for number, line in enumerate(some, number + 1):  # noqa: B020
-            if not line and width != 1:
-                continue
-            try:
-                row, problem = line.decode().split("\t"), ""
-            except UnicodeDecodeError as error:
-                row, problem = line.decode(errors="replace").split("\t"), _not_utf8(error)
-            width = width or len(row)
-            rows.append((number, row, problem))
-        yield rows
-
-
 def _loads(raw: str) -> Any:
     try:
         return json.loads(raw)
@@ -346,7 +281,7 @@ def text_record(name: str, number: int, line: bytes, whole: bool = False) -> Rec
     try:
         record = Record(name, number, line.decode())
     except UnicodeDecodeError as error:
-        return _bad(Record(name, number), _not_utf8(error))
+        return _bad(Record(name, number), not_utf8(error))
     return _bad(record, "the text is empty") if whole and not record.text.strip() else record
 
 
@@ -354,27 +289,6 @@ def _bad(record: Record, error: str) -> Record:
     return record._replace(error=error)
 
 
-def _not_utf8(error: UnicodeDecodeError) -> str:
-    return f"not valid UTF-8: byte {error.object[error.start]:#04x} at column {error.start + 1}"
-
-
 def _json_type(value: object) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
     return "null" if value is None else names.get(type(value), "a number")
-
-
-def _no_field(field: str, known: list[str]) -> str:
-    more = ["…"] if len(known) > _NAMES_SHOWN else []
-    there = ", ".join([*known[:_NAMES_SHOWN], *more]) or "none"
-    return f'no field "{field}"; there are: {there}'
-
-
-def _column(columns: tuple[str, ...], field: str, where: str) -> int:
-    """The position of the column to work on. Raises DataError where the header lacks it."""
-    twice = {name for name in columns if columns.count(name) > 1}
-    if twice:
-        raise DataError(f"{where}: two columns are called {sorted(twice)[0]!r}")
-    if field not in columns:
-        hint = did_you_mean(field, columns) or "name the column to work on: --field NAME"
-        raise DataError(f"{where}: {_no_field(field, list(columns))}", hint)
-    return columns.index(field)

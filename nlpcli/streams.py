@@ -83,6 +83,16 @@ def lines(source: Iterable[bytes], keep_cr: bool = False) -> Iterator[list[bytes
         yield [last if keep_cr else last.removesuffix(b"\r")]
 
 
+def count_lines(source: Iterable[bytes]) -> int:
+    """How many lines `lines` gives."""
+    count, end = 0, b"\n"
+    for block in _without_bom(source):
+        if block:
+            count += block.count(b"\n")
+            end = block[-1:]
+    return count + (end != b"\n")
+
+
 def parts(source: Iterable[bytes], size: int = 1 << 15) -> Iterator[tuple[str, int]]:
     """A text in parts of about `size` characters, each with the number of its bytes.
 

@@ -22,6 +22,7 @@ LAYERS = [
     {"device", "writing"},
     {"inputs"},
     {"records"},
+    {"tables"},
     {"streams", "batching", "parquet"},
     {"settings", "notice", "remote"},
     {"errors"},

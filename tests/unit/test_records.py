@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nlpcli import records, streams
+from nlpcli import streams, tables
 from nlpcli.errors import DataError, ExitCode, UsageError
 from nlpcli.records import Reader, Record, check, format_of
 
@@ -186,7 +186,7 @@ def test_a_bad_csv_row_harms_no_other(put, rows: str, error: str, rest: list[str
 def test_a_quote_left_open_does_not_hold_the_whole_file(
     put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_CSV_FIELD_LIMIT", 100)
+    monkeypatch.setattr(tables, "_CSV_FIELD_LIMIT", 100)
     found = put("a.csv", 'n,text\n1,"open\n' + "2,fine\n" * 40)
     assert found[0].error == "not valid CSV: field larger than field limit (100)"
     assert len(found) > 20
