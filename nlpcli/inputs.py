@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from nlpcli.errors import UsageError
+from nlpcli.errors import DataError, UsageError
 from nlpcli.records import ENDINGS, format_of
-from nlpcli.remote import filesystem, is_remote
+from nlpcli.remote import as_os_errors, filesystem, is_remote, path_of
 from nlpcli.streams import COMPRESSED
 
 _PATTERN = set("*?[")
@@ -17,13 +17,18 @@ def expand(paths: Sequence[str]) -> list[str]:
     """`paths` with each folder and pattern replaced by its files, by name.
 
     A folder stands for the files below it that have a known ending; hidden ones are left out. A
-    file whose own name looks like a pattern is that file. Raises UsageError where one names none.
+    file whose own name looks like a pattern is that file. Raises UsageError where one names none,
+    DataError where a folder cannot be listed.
     """
     if not any(_several(path) for path in paths):
         return list(paths)
     found: list[str] = []
     for path in paths:
-        some = sorted(_files(path)) if _several(path) else [path]
+        try:
+            some = sorted(_files(path)) if _several(path) else [path]
+        except OSError as error:
+            why = error.strerror or error
+            raise DataError(f"{error.filename or path}: cannot be listed: {why}") from error
         if not some:
             raise UsageError(f"{path}: no files there", f"their names end in {', '.join(_known())}")
         found += some
@@ -32,7 +37,7 @@ def expand(paths: Sequence[str]) -> list[str]:
 
 def _several(path: str) -> bool:
     if is_remote(path):
-        return bool(_PATTERN & set(path)) or path.endswith("/")
+        return bool(_PATTERN & set(path_of(path))) or path.endswith("/")
     return os.path.isdir(path) or (bool(_PATTERN & set(path)) and not os.path.exists(path))
 
 
@@ -40,7 +45,7 @@ def _files(path: str) -> Iterator[str]:
     if is_remote(path):
         yield from _remote(path)
     elif os.path.isdir(path):
-        for folder, folders, names in os.walk(path):
+        for folder, folders, names in os.walk(path, onerror=_raise):
             folders[:] = [name for name in folders if not name.startswith(".")]
             yield from (os.path.join(folder, name) for name in names if _wanted(name))
     else:
@@ -52,10 +57,15 @@ def _files(path: str) -> Iterator[str]:
 def _remote(location: str) -> Iterator[str]:
     """The files of a pattern, or of a folder that ends in a slash."""
     files, inner = filesystem(location)
-    folder = inner.endswith("/") or not _PATTERN & set(inner)
-    for name in files.find(inner) if folder else files.glob(inner):
-        if _wanted(name) if folder else files.isfile(name):
-            yield files.unstrip_protocol(name)
+    folder = not _PATTERN & set(path_of(location))
+    with as_os_errors():
+        for name in files.find(inner) if folder else files.glob(inner):
+            if _wanted(name) if folder else files.isfile(name):
+                yield files.unstrip_protocol(name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _wanted(name: str) -> bool:

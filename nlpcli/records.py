@@ -15,7 +15,7 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from nlpcli.errors import DataError, UsageError
-from nlpcli.remote import is_remote
+from nlpcli.remote import is_remote, path_of
 from nlpcli.streams import COMPRESSED, STDIN, blocks, count_lines, lines
 from nlpcli.tables import Row, column, csv_rows, no_field, not_utf8, tsv_rows
 
@@ -62,7 +62,7 @@ class Record(NamedTuple):
 
 def format_of(path: str) -> str:
     """The record format that a file's ending names; `text` where it names none."""
-    stem, ending = os.path.splitext(path.lower())
+    stem, ending = os.path.splitext(path_of(path).lower())
     if ending in COMPRESSED:
         ending = os.path.splitext(stem)[1]
     return ENDINGS.get(ending, "text")

@@ -6,11 +6,13 @@ from __future__ import annotations
 import select
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from itertools import chain
 from typing import Any
 
 from nlpcli.errors import DataError
-from nlpcli.remote import filesystem, is_remote
+from nlpcli.remote import RemoteFile, is_remote
 
 STDIN = "-"
 COMPRESSED = (".gz", ".zst")
@@ -34,33 +36,29 @@ def blocks(path: str) -> Iterator[bytes]:
     read or decompressed, EOFError where compressed data ends too early; what came before is given.
     """
     with _opened(path) as file:
-        source = _reads(file)
-        head = b""
-        for block in source:
-            head += block
-            if not any(_begins(magic, head) for magic in (_GZIP_MAGIC, _ZSTD_MAGIC)):
-                break
-        source = chain([head], source)
-        if head.startswith(_GZIP_MAGIC):
-            import zlib
+        yield from _unpacked(file)
 
-            yield from _decompressed(
-                source, lambda: zlib.decompressobj(_ZLIB_GZIP), zlib.error, _GZIP_STEP
-            )
-        elif head.startswith(_ZSTD_MAGIC):
-            from zstandard import ZstdDecompressor, ZstdError
 
-            yield from _decompressed(
-                source, ZstdDecompressor().decompressobj, ZstdError, _ZSTD_STEP
-            )
-        else:
-            yield from source
+@contextmanager
+def seekable(path: str) -> Iterator[Any]:
+    """`path` as a binary file that is read in any order.
+
+    Standard input, a pipe, a web address and what is compressed are held in memory. Raises as
+    `blocks` does.
+    """
+    with _opened(path) as file:
+        if path != STDIN and file.seekable():
+            packed = file.read(4).startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
+            file.seek(0)
+            if not packed:
+                yield file
+                return
+        yield BytesIO(b"".join(_unpacked(file)))
 
 
 def _opened(path: str) -> Any:
     if is_remote(path):
-        files, inner = filesystem(path)
-        return files.open(inner, "rb")
+        return RemoteFile(path)
     # Not sys.stdin: a thread that waits on its lock would make the interpreter's exit fatal.
     return open(0 if path == STDIN else path, "rb", buffering=0, closefd=path != STDIN)
 
@@ -130,6 +128,28 @@ def _border(text: str, size: int) -> int:
 def _begins(whole: bytes, head: bytes) -> bool:
     """Whether `head` may yet become `whole`."""
     return len(head) < len(whole) and whole.startswith(head)
+
+
+def _unpacked(file: Any) -> Iterator[bytes]:
+    source = _reads(file)
+    head = b""
+    for block in source:
+        head += block
+        if not any(_begins(magic, head) for magic in (_GZIP_MAGIC, _ZSTD_MAGIC)):
+            break
+    source = chain([head], source)
+    if head.startswith(_GZIP_MAGIC):
+        import zlib
+
+        yield from _decompressed(
+            source, lambda: zlib.decompressobj(_ZLIB_GZIP), zlib.error, _GZIP_STEP
+        )
+    elif head.startswith(_ZSTD_MAGIC):
+        from zstandard import ZstdDecompressor, ZstdError
+
+        yield from _decompressed(source, ZstdDecompressor().decompressobj, ZstdError, _ZSTD_STEP)
+    else:
+        yield from source
 
 
 def _reads(file: Any) -> Iterator[bytes]:
