@@ -1,15 +1,19 @@
-"""Parquet in and out, through pyarrow, a few thousand rows at a time."""
+"""Parquet in and out, through pyarrow, some thousand rows at a time."""
 
 from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from nlpcli import kinds
 from nlpcli.errors import DataError, UsageError
 
 _ROWS = 2048
+_BYTES = 1 << 24
+_GROUP = 1 << 14  # rows that a reader of what we write has to take together
 
 
 class Target(Protocol):
@@ -18,47 +22,80 @@ class Target(Protocol):
     def write(self, data: bytes) -> Any: ...
 
 
-def rows(name: str, source: Any) -> Iterator[list[bytes]]:
-    """The rows of the Parquet in `source` (a path or a binary file) as JSON objects.
+class Table:
+    """The Parquet in `source` (a path or a binary file). `name` is what the user calls it.
 
-    Bytes become base64, dates and decimals the text that Python gives them. Raises DataError where
-    it is not Parquet; `name` is what the user calls it.
+    Raises DataError where it is not Parquet.
     """
-    pyarrow, parquet = _library()
-    try:
-        for batch in parquet.ParquetFile(source).iter_batches(_ROWS):
-            yield [
-                json.dumps(row, ensure_ascii=False, default=_plain).encode(errors="surrogatepass")
-                for row in batch.to_pylist()
+
+    def __init__(self, name: str, source: Any) -> None:
+        self._arrow, parquet = _library()
+        self._name = name
+        try:
+            self._file = parquet.ParquetFile(source)
+        except (self._arrow.ArrowInvalid, self._arrow.ArrowNotImplementedError) as error:
+            raise self._damaged(error) from None
+        self.columns: tuple[str, ...] = tuple(self._file.schema_arrow.names)
+
+    def __len__(self) -> int:
+        """The number of rows, which stands in the file."""
+        return int(self._file.metadata.num_rows)
+
+    def rows(self) -> Iterator[list[bytes]]:
+        """The rows as JSON objects, in lists that are not empty.
+
+        Bytes become base64; dates, times and decimals text; durations the number of their units;
+        NaN and the infinities, which JSON lacks, null.
+        """
+        schema = self._arrow.schema(
+            [
+                field.with_type(_readable(self._arrow, field.type))
+                for field in self._file.schema_arrow
             ]
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        what = str(error).splitlines()[0]
-        raise DataError(f"{name}: not valid Parquet: {what}") from None
+        )
+        try:
+            for batch in self._file.iter_batches(self._batch()):
+                if batch.num_rows:
+                    yield [_json(row) for row in batch.cast(schema).to_pylist()]
+        except (ValueError, self._arrow.ArrowException) as error:
+            raise self._damaged(error) from None
+
+    def _batch(self) -> int:
+        """So many rows as are a few megabytes."""
+        metadata = self._file.metadata
+        groups = range(metadata.num_row_groups)
+        size: int = sum(metadata.row_group(at).total_byte_size for at in groups)
+        return max(1, min(_ROWS, _BYTES * len(self) // max(size, 1)))
+
+    def _damaged(self, error: Exception) -> DataError:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        return DataError(f"{self._name}: not valid Parquet: {what}")
 
 
 def from_jsonl(source: str, target: Target) -> None:
     """Write the JSON objects of the file `source`, one a line, as Parquet to `target`.
 
-    A first pass finds the columns and their types; a column of several types holds JSON texts.
+    A first pass finds the columns, in order of appearance, and their types; a column of several
+    types, or of what no type holds, has JSON texts. Half a surrogate pair becomes U+FFFD. The
+    memory needed is that of some thousand rows.
     """
-    pyarrow, parquet = _library()
-    types: dict[str, Any] = {}
+    arrow, parquet = _library()
+    found: dict[str, kinds.Kind] = {}
     for some in _objects(source):
         for each in some:
-            for column, value in each.items():
-                kind = pyarrow.null() if value is None else _type(pyarrow, value)
-                types[column] = _common(pyarrow, types.get(column, pyarrow.null()), kind)
-    schema = pyarrow.schema(
-        [
-            (name, pyarrow.string() if pyarrow.types.is_null(kind) else kind)
-            for name, kind in types.items()
-        ]
-    )
-    sink = pyarrow.PythonFile(_Sink(target), mode="w")
+            for name, value in each.items():
+                found[name] = kinds.common(found.get(name), kinds.of(value))
+    columns = {name: kinds.settled(kind) for name, kind in found.items()}
+    schema = arrow.schema([(name, _type(arrow, kind)) for name, kind in columns.items()])
+    as_json = {name for name, kind in columns.items() if kind == "json"}
+    sink = arrow.PythonFile(_Sink(target), mode="w")
     with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
         for some in _objects(source):
-            table = [{name: _as(schema, name, each.get(name)) for name in types} for each in some]
-            writer.write_batch(pyarrow.RecordBatch.from_pylist(table, schema=schema))
+            for each in some:
+                for name in as_json & each.keys():
+                    if each[name] is not None:
+                        each[name] = json.dumps(each[name], ensure_ascii=False)
+            writer.write_batch(arrow.RecordBatch.from_pylist(some, schema=schema))
 
 
 class _Sink:
@@ -85,47 +122,70 @@ class _Sink:
         pass
 
 
-def _type(pyarrow: Any, value: Any) -> Any:
+def _type(arrow: Any, kind: kinds.Kind) -> Any:
+    """Arrow's type for a settled kind."""
+    if isinstance(kind, kinds.List):
+        return arrow.list_(_type(arrow, kind.inner))
+    if isinstance(kind, kinds.Struct):
+        return arrow.struct([(name, _type(arrow, each)) for name, each in kind.fields.items()])
+    if kind == "boolean":
+        return arrow.bool_()
+    return {"integer": arrow.int64(), "long": arrow.int64(), "float": arrow.float64()}.get(
+        str(kind), arrow.string()
+    )
+
+
+def _readable(arrow: Any, kind: Any) -> Any:
+    """The type to read `kind` as: Python's dates and times hold less than Arrow's."""
+    types = arrow.types
+    if types.is_duration(kind):
+        return arrow.int64()
+    if types.is_temporal(kind) and not types.is_interval(kind):
+        return arrow.string()
+    if types.is_map(kind):
+        return arrow.map_(kind.key_type, _readable(arrow, kind.item_type))
+    if types.is_struct(kind):
+        return arrow.struct(
+            [field.with_type(_readable(arrow, field.type)) for field in kind.fields]
+        )
+    if types.is_list(kind) or types.is_large_list(kind):
+        make = arrow.list_ if types.is_list(kind) else arrow.large_list
+        return make(kind.value_field.with_type(_readable(arrow, kind.value_type)))
+    return kind
+
+
+def _json(row: dict[str, Any]) -> bytes:
     try:
-        return pyarrow.scalar(value).type
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError):
-        return pyarrow.large_string()  # what no column holds
+        text = json.dumps(row, ensure_ascii=False, default=_plain, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(row), ensure_ascii=False, default=_plain)
+    return text.encode()
 
 
-def _common(pyarrow: Any, one: Any, other: Any) -> Any:
-    if one == other or pyarrow.types.is_null(other):
-        return one
-    if pyarrow.types.is_null(one):
-        return other
-    if pyarrow.types.is_list(one) and pyarrow.types.is_list(other):
-        inner = _common(pyarrow, one.value_type, other.value_type)
-        return inner if str(inner) == "large_string" else pyarrow.list_(inner)
-    if {str(one), str(other)} == {"int64", "double"}:
-        return pyarrow.float64()
-    return pyarrow.large_string()
-
-
-def _as(schema: Any, name: str, value: Any) -> Any:
-    """`value` as the column takes it."""
-    if str(schema.field(name).type) == "large_string" and value is not None:
-        return json.dumps(value, ensure_ascii=False)
-    return value
-
-
-def _objects(source: str) -> Iterator[list[dict[str, Any]]]:
-    some: list[dict[str, Any]] = []
-    with open(source, encoding="utf-8") as lines:
-        for line in lines:
-            some.append(json.loads(line))
-            if len(some) == _ROWS:
-                yield some
-                some = []
-    if some:
-        yield some
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def _objects(source: str) -> Iterator[list[dict[str, Any]]]:
+    some: list[dict[str, Any]] = []
+    size = 0
+    with open(source, "rb") as lines:
+        for line in lines:
+            some.append(kinds.loads(line))
+            size += len(line)
+            if len(some) == _GROUP or size > _BYTES:
+                yield some
+                some, size = [], 0
+    if some:
+        yield some
 
 
 def _library() -> tuple[Any, Any]:

@@ -11,12 +11,11 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from typing import Any, NamedTuple
 
 from nlpcli.errors import DataError, UsageError
 from nlpcli.remote import is_remote, path_of
-from nlpcli.streams import COMPRESSED, STDIN, blocks, count_lines, lines
+from nlpcli.streams import COMPRESSED, STDIN, blocks, count_lines, lines, seekable
 from nlpcli.tables import Row, column, csv_rows, no_field, not_utf8, tsv_rows
 
 FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
@@ -130,7 +129,10 @@ class Reader:
             return 1
         with _readable(path) as name:
             if format == "parquet":
-                return sum(map(len, self._parquet(name, path)))
+                from nlpcli.parquet import Table
+
+                with seekable(path) as file:
+                    return len(Table(name, file))
             source = blocks(path)
             if format == "text":
                 return count_lines(source)
@@ -152,15 +154,22 @@ class Reader:
         return self._tabular(name, csv_rows(source) if format == "csv" else tsv_rows(source))
 
     def _parquet(self, name: str, path: str) -> Iterator[list[Record]]:
-        from nlpcli.parquet import rows
+        from nlpcli.parquet import Table
 
-        # Its directory stands at the end: what is no file is read whole.
-        local = path != STDIN and not is_remote(path)
         number = 0
-        for some in rows(name, path if local else BytesIO(b"".join(blocks(path)))):
-            records = [self._json_record(name, at, row) for at, row in enumerate(some, number + 1)]
-            number += len(some)
-            yield [record for record in records if record is not None]
+        with seekable(path) as file:
+            table = Table(name, file)
+            column(table.columns, self._present(table.columns), name)
+            for some in table.rows():
+                records = (
+                    self._json_record(name, at, row) for at, row in enumerate(some, number + 1)
+                )
+                yield [record for record in records if record is not None]
+                number += len(some)
+
+    def _present(self, columns: Sequence[str]) -> str:
+        """The first of the fields to work on that is among `columns`, else the one asked for."""
+        return next((each for each in (self.field, *self._also) if each in columns), self.field)
 
     def _json_record(self, name: str, number: int, line: bytes) -> Record | None:
         if not line.strip():
@@ -206,8 +215,7 @@ class Reader:
                         hint = "the first line must name the columns"
                         raise DataError(f"{name}:{line}: {error}", hint)
                     columns = tuple(row)
-                    field = next((e for e in (self.field, *self._also) if e in row), self.field)
-                    position = column(columns, field, f"{name}:{line}")
+                    position = column(columns, self._present(row), f"{name}:{line}")
                     self.columns = self.columns or columns
                     continue
                 text = ""
@@ -228,7 +236,7 @@ def _readable(path: str) -> Iterator[str]:
     try:
         yield name
     except (OSError, EOFError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = getattr(error, "strerror", None) or (str(error).splitlines() or ["unknown error"])[0]
         raise DataError(f"{name}: cannot be read: {why}") from error
 
 

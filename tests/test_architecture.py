@@ -24,7 +24,7 @@ LAYERS = [
     {"records"},
     {"tables"},
     {"streams", "batching", "parquet"},
-    {"settings", "notice", "remote"},
+    {"settings", "notice", "remote", "kinds"},
     {"errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
