@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from nlpcli import streams
@@ -26,6 +26,9 @@ DATA = st.tuples(HEADER, LINE).map(lambda parts: parts[0] + b"".join(parts[1]))
     packed=st.booleans(),
     size=st.sampled_from([1, 3, 1 << 16]),
 )
+@example(data=[b"\xef\xbb\xbf"], format="text", whole=False, packed=False, size=1)
+@example(data=[b"", b"a"], format="text", whole=True, packed=True, size=1)
+@example(data=[b"text\n\n"], format="csv", whole=False, packed=False, size=1)
 def test_the_count_is_what_iterating_gives(
     tmp_path_factory: pytest.TempPathFactory,
     data: list[bytes],
