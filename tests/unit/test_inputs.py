@@ -104,7 +104,7 @@ def test_locations_that_fail() -> None:
 
 def test_a_web_server_that_gives_no_parts(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
-    lines = 200_000
+    lines = 1_000_000  # more bytes than fsspec asks for at once
     (tmp_path / "a.txt").write_text("a line of it\n" * lines)
     pyarrow.parquet.write_table(pyarrow.table({"text": ["one"]}), tmp_path / "a.parquet")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Pages, directory=str(tmp_path))) as server:
