@@ -103,7 +103,6 @@ def test_locations_that_fail() -> None:
 
 
 def test_a_web_server_that_gives_no_parts(tmp_path: Path) -> None:
-    pytest.importorskip("aiohttp")
     lines = 1_000_000  # more bytes than fsspec asks for at once
     (tmp_path / "a.txt").write_text("a line of it\n" * lines)
     pyarrow.parquet.write_table(pyarrow.table({"text": ["one"]}), tmp_path / "a.parquet")
