@@ -47,7 +47,8 @@ characters like any other. A tab or line break within an answer becomes a space.
 `parquet` (.parquet) :: Rows of an Apache Parquet file, which are worked on like JSON objects: a
 date, a time or a decimal number becomes text, bytes base64, a duration the number of its units, NaN
 and the infinities null. What comes from standard input or the web is held in memory. Output
-must go to a file and is made at the end; a column that holds several types holds JSON texts. Needs `pip install 'nlpcli[parquet]'`.
+must go to a file and is made at the end; a column that holds several types holds JSON texts. Needs
+`pip install 'nlpcli[parquet]'`.
 
 An input may be a folder: the files below it whose endings are known, by name, without hidden ones.
 A pattern with `*`, `?` and `[…]` that the shell has left as it is, `**` for folders at any depth,
