@@ -115,8 +115,9 @@ def _save(
     return folder
 
 
-def marian(folder: Path, *, seed: int = 1, targets: tuple[str, ...] = ()) -> Path:
-    """An opus-mt lookalike; `targets` such as ("por", "deu") makes it one with many targets."""
+def marian(folder: Path, *, seed: int = 1, targets: tuple[str, ...] = (), **shape: int) -> Path:
+    """An opus-mt lookalike; `targets` such as ("por", "deu") makes it one with many targets.
+    `shape` overrides the sizes of its config."""
     from transformers import MarianConfig, MarianMTModel
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +135,7 @@ def marian(folder: Path, *, seed: int = 1, targets: tuple[str, ...] = ()) -> Pat
     )
     pad = vocabulary["<pad>"]
     config = MarianConfig(
-        **_shape(len(vocabulary)),
+        **{**_shape(len(vocabulary)), **shape},
         pad_token_id=pad,
         eos_token_id=0,
         bos_token_id=0,

@@ -35,10 +35,14 @@ class OutOfMemory(DeviceError):
 
 
 class Room:
-    """Batches no larger than memory has shown to have room for."""
+    """Batches no larger than memory has shown to have room for.
 
-    def __init__(self) -> None:
+    `release` gives back what a failed try leaves behind; threads may share a Room.
+    """
+
+    def __init__(self, release: Callable[[], object] = gc.collect) -> None:
         self._most = 0
+        self._release = release
 
     def run(
         self,
@@ -62,11 +66,12 @@ class Room:
                 if len(part) == 1:
                     raise
                 half = part[: len(part) // 2]
-                self._most = _size(half, lengths)
+                size = _size(half, lengths)
+                self._most = min(size, self._most or size)
             else:
                 rest = rest[len(part) :]
                 continue
-            gc.collect()  # the frames of the error hold what the batch took
+            self._release()  # here, since the frames of the error held what the batch took
             notice(f"not enough memory for {len(part)} texts at once: going on with {len(half)}")
         return made
 
@@ -82,7 +87,7 @@ class Room:
                 if size == 1:
                     raise
                 self._most = size = size // 2
-            gc.collect()
+            self._release()
             notice(f"not enough memory for batches of {2 * size}: going on with {size}")
 
     def _part(self, batch: list[int], lengths: Sequence[int]) -> list[int]:

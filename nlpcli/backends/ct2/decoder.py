@@ -23,7 +23,7 @@ from nlpcli.backends import Decoding, Delta, Request, Result, Scored, prompt, re
 from nlpcli.backends.ct2.storage import computed, stored
 from nlpcli.backends.ct2.writing import Writing
 from nlpcli.backends.draft import Draft
-from nlpcli.backends.memory import Room, of_batch
+from nlpcli.backends.memory import OutOfMemory, Room, of_batch
 from nlpcli.backends.tokenize import TOKENIZER
 from nlpcli.device import Device
 from nlpcli.errors import DataError, DeviceError, ModelError, UsageError
@@ -227,9 +227,12 @@ class Decoder:
                 futures += self._start(generator, [rows[i] for i in batch], decoding, writing)
             for future in futures:
                 _awaited(future, self._device)
-        except BaseException:
+        except BaseException as error:
             for writing in writings:
                 writing.closed = True
+            # A smaller try is not to share the memory with what is left of this one.
+            while isinstance(error, OutOfMemory) and not all(f.done() for f in futures):
+                time.sleep(_POLL_SECONDS)
             raise
         return drafts
 

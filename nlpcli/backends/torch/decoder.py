@@ -21,7 +21,7 @@ from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.ct2.make_decoder import window
 from nlpcli.backends.draft import Alternatives, Draft
 from nlpcli.backends.memory import Room, of_batch
-from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare, release
 from nlpcli.batching import by_equal_length, by_length
 from nlpcli.device import Device
 from nlpcli.errors import DataError, ModelError, UsageError
@@ -53,7 +53,7 @@ class Decoder:
             model = unpacked(model)
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
-        self._room = Room()
+        self._room = Room(release)
         self._alone = int(device.deterministic)
         prepare(device)
         with loading(model.spec.name, device):
@@ -191,7 +191,6 @@ class Decoder:
         return _Row(ids, min(most or room, room), request.seed, place)
 
     def _generate(self, writing: _Writing) -> None:
-        inputs = self._padded([row.ids for row in writing.rows])
         # The model's own sampling defaults have no say: Decoding says all.
         config = GenerationConfig(
             max_new_tokens=max(row.limit for row in writing.rows),
@@ -202,6 +201,7 @@ class Decoder:
         kept = self._model.generation_config
         try:
             with of_batch(self._device), torch.inference_mode(), quiet():
+                inputs = self._padded([row.ids for row in writing.rows])
                 self._model.generation_config = GenerationConfig()
                 self._model.generate(
                     **inputs,
@@ -223,13 +223,13 @@ class Decoder:
 
     def _sums(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
         """The log-probability of each second part behind its first."""
-        inputs = self._padded([ids + ending for ids, ending in pairs])
-        positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         keep = max(len(ending) for _, ending in pairs) + 1
         with of_batch(self._device), torch.inference_mode():
+            inputs = self._padded([ids + ending for ids, ending in pairs])
+            positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
             logits = self._model(**inputs, position_ids=positions).logits[:, -keep:-1]
             every = logits.float().log_softmax(-1)
-        chosen = every.gather(2, inputs["input_ids"][:, 1 - keep :, None])[:, :, 0]
+            chosen = every.gather(2, inputs["input_ids"][:, 1 - keep :, None])[:, :, 0]
         return [
             float(row[len(row) - len(ending) :].sum())
             for row, (_, ending) in zip(chosen, pairs, strict=True)

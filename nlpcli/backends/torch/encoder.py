@@ -18,7 +18,7 @@ from nlpcli.backends import Attention, Request, encoding
 from nlpcli.backends.choice import kind
 from nlpcli.backends.ct2.convert import quiet
 from nlpcli.backends.memory import Room, of_batch
-from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare, release
 from nlpcli.batching import by_equal_length, by_length
 from nlpcli.device import Device
 from nlpcli.errors import ModelError
@@ -35,7 +35,7 @@ class Encoder:
         self._local = model
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
-        self._room = Room()
+        self._room = Room(release)
         self._model = self._load(getattr(torch, device.dtype))
         with quiet():
             self._tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,12 @@ def prepare(device: Device) -> None:
     if device.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def release() -> None:
+    """Give back what a failed batch held, and what PyTorch keeps of a GPU's memory for later."""
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where no GPU is in use
 
 
 @contextmanager

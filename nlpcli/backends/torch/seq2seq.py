@@ -19,7 +19,7 @@ from nlpcli.backends import Decoding, Hypothesis, Request, Result, recipe, token
 from nlpcli.backends.ct2.convert import check_kind, quiet
 from nlpcli.backends.ct2.loader import token_names
 from nlpcli.backends.memory import Room, of_batch
-from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare
+from nlpcli.backends.torch.loading import FROM_FILES, WEIGHTS, loading, prepare, release
 from nlpcli.batching import by_length
 from nlpcli.device import Device
 from nlpcli.registry import LocalModel
@@ -34,7 +34,7 @@ class Torch:
     def __init__(self, model: LocalModel, device: Device) -> None:
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
-        self._room = Room()
+        self._room = Room(release)
         prepare(device)
         with loading(model.spec.name, device):
             check_kind(model)
@@ -96,11 +96,11 @@ class Torch:
             ids = [self._ids.get(token, unknown) for token in tokens]
             rows.append(ids + [self._pad] * padding)
             mask.append([1] * len(ids) + [0] * padding)
-        inputs = {
-            "input_ids": torch.tensor(rows, device=self._device),
-            "attention_mask": torch.tensor(mask, device=self._device),
-        }
         with of_batch(self._device), torch.inference_mode(), quiet():
+            inputs = {
+                "input_ids": torch.tensor(rows, device=self._device),
+                "attention_mask": torch.tensor(mask, device=self._device),
+            }
             config = self._config(first, search)
             output = self._model.generate(**inputs, generation_config=config)
             totals = self._totals(inputs, output, search, len(first)) if scores else None
