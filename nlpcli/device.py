@@ -30,6 +30,15 @@ class Device(NamedTuple):
     why: str = ""
     deterministic: bool = False
 
+    def batch_size(self, asked: int) -> int:
+        """The greatest batch (0: a budget decides) where `asked` was asked for."""
+        return 1 if self.deterministic else asked
+
+    @property
+    def threads_of_one(self) -> int:
+        """Threads that may share the products of one batch: how they do moves the last bits."""
+        return 1 if self.deterministic else self.threads
+
     def __str__(self) -> str:
         return f"{self.kind}:{self.index}" if self.kind in ("cuda", "xpu") else self.kind
 

@@ -87,7 +87,7 @@ class Decoder:
 
         Samples come out the same for the same requests in the same order, under the first's seed.
         """
-        _check(decoding)
+        _check(decoding, self._device)
         prepared = [self._row(request, decoding.max_tokens) for request in requests]
         rows = [row for row in prepared if isinstance(row, _Row) for _ in range(decoding.nbest)]
         generator = self._ready(self._workers)
@@ -103,7 +103,7 @@ class Decoder:
 
     def stream(self, request: Request, decoding: Decoding) -> Iterator[Delta]:
         """Raises DataError for a prompt beyond the window, else as `run`."""
-        _check(decoding)
+        _check(decoding, self._device)
         row = self._row(request, decoding.max_tokens)
         if isinstance(row, str):
             raise DataError(row, "shorten it, or use a model with a longer window")
@@ -178,6 +178,7 @@ class Decoder:
         return self._ready(1)
 
     def _load(self, workers: int) -> Any:
+        threads = min(self._workers, self._device.threads_of_one)
         try:
             return ctranslate2.Generator(
                 self._folder,
@@ -185,7 +186,7 @@ class Decoder:
                 device_index=self._device.index,
                 compute_type=computed(self._dtype, self._device),
                 inter_threads=workers,
-                intra_threads=max(self._workers // workers, 1),
+                intra_threads=max(threads // workers, 1),
                 max_queued_batches=-1,
             )
         except (RuntimeError, ValueError) as error:
@@ -207,7 +208,7 @@ class Decoder:
     def _generate(self, generator: Any, rows: Sequence[_Row], decoding: Decoding) -> list[Draft]:
         """The output of each row."""
         most = _CPU_ROWS if self._device.kind == "cpu" else _CUDA_ROWS
-        size = 1 if decoding.logprobs else decoding.batch_size or most
+        size = 1 if decoding.logprobs else self._device.batch_size(decoding.batch_size) or most
         return self._room.halving(
             size, lambda size: self._drafts(generator, rows, decoding, size), self._device
         )
@@ -305,7 +306,12 @@ def _even(group: list[int], count: int) -> list[list[int]]:
     return [group[start : start + size] for start in range(0, len(group), size)]
 
 
-def _check(decoding: Decoding) -> None:
+def _check(decoding: Decoding, device: Device) -> None:
+    if decoding.temperature and device.deterministic:
+        raise UsageError(
+            "CTranslate2's samples depend on what is sampled beside them",
+            "use --backend torch or llamacpp, or --temperature 0",
+        )
     if (decoding.beam or 1) > 1:
         raise UsageError("language models have no beam search", "leave out --beam")
     if decoding.nbest > 1 and not decoding.temperature:

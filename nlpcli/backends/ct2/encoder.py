@@ -116,6 +116,7 @@ class Encoder:
             )
             return reduce(hidden[: len(batch)])
 
+        batch_size = self._device.batch_size(batch_size)
         budget = 0 if batch_size else _BATCH_TOKENS[self._device.kind]
         batches = by_equal_length(lengths, batch_size=batch_size, budget=budget)
         width = len(self.labels) if reduce is self._head else self._dimensions

@@ -101,8 +101,8 @@ class CTranslate2:
     def _batch(self, count: int, asked: int) -> tuple[int, str]:
         """The greatest size of a batch, and its unit: what was asked for; else on a GPU tokens;
         on a CPU as many sentences as keep all workers busy to the end."""
-        if asked:
-            return asked, "examples"
+        if size := self._device.batch_size(asked):
+            return size, "examples"
         if self._device.kind == "cuda":
             return _CUDA_TOKENS, "tokens"
         rounds = -(-count // (self._workers * _CPU_SENTENCES))

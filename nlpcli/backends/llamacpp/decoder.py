@@ -3,7 +3,8 @@
 An answer depends on its request alone: one is computed at a time unless a batch size asks for more
 slots, since llama.cpp rounds otherwise where it computes several tokens at once; and what was
 computed for another request is not used again. The one exception is a streamed dialogue: its
-earlier turns are still there, so that the next answer begins at once.
+earlier turns are still there, so that the next answer begins at once. A deterministic device makes
+none, and has one thread.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class LlamaCpp:
         self._file = gguf_file(model.folder)
         adapter = model.folder / ADAPTER
         self._adapter = adapter if adapter.is_file() else None
-        self._threads = device.threads
+        self._device = device
         told = header.read(self._file)
         self.window, self.chat, self._cache = told.window, told.chat, told.cache
         self._server: Server | None = None
@@ -72,7 +73,8 @@ class LlamaCpp:
     def stream(self, request: Request, decoding: Decoding) -> Iterator[Delta]:
         decoding = decoding._replace(logprobs=None)
         job = self._job(request, decoding)
-        job.body["cache_prompt"] = any(each.role == "assistant" for each in request.messages)
+        dialogue = any(each.role == "assistant" for each in request.messages)
+        job.body["cache_prompt"] = dialogue and not self._device.deterministic
         shape = Shape(1, _bytes(job) + _TEMPLATE + (decoding.max_tokens or _ROOM))
         sent = 0
         for server in self._servers(shape, decoding):
@@ -98,7 +100,8 @@ class LlamaCpp:
             return []
         # Three bytes a token is less than most texts have.
         longest = max(map(_bytes, jobs)) // 3 + _TEMPLATE // 2 + (decoding.max_tokens or _ROOM)
-        shape = Shape(min(decoding.batch_size or 1, len(jobs)), min(longest, _SHARED // 2))
+        slots = self._device.batch_size(decoding.batch_size) or 1
+        shape = Shape(min(slots, len(jobs)), min(longest, _SHARED // 2))
         for server in self._servers(shape, decoding):
             for index in pending:
                 outputs[index] = _Output()
@@ -160,7 +163,7 @@ class LlamaCpp:
             )
         self._asked = shape
         shape = shape._replace(slots=min(shape.slots, fitting))
-        self._server = Server(self._file, self._adapter, shape, self._threads)
+        self._server = Server(self._file, self._adapter, shape, self._device.threads_of_one)
         return self._server
 
     def _check(self, server: Server, decoding: Decoding) -> None:

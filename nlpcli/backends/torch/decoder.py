@@ -54,7 +54,7 @@ class Decoder:
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
         self._room = Room(release)
-        self._alone = int(device.deterministic)
+        self._batch_size = device.batch_size
         prepare(device)
         with loading(model.spec.name, device):
             tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)
@@ -99,9 +99,10 @@ class Decoder:
         lengths = [
             len(row.ids) + min(row.limit, decoding.max_tokens or _ASSUMED_OUTPUT) for row in rows
         ]
-        budget = 0 if decoding.batch_size else self._budget
+        size = self._batch_size(decoding.batch_size)
+        budget = 0 if size else self._budget
         made: dict[int, Hypothesis] = {}
-        for batch in by_length(lengths, batch_size=decoding.batch_size, budget=budget):
+        for batch in by_length(lengths, batch_size=size, budget=budget):
             drafts = self._room.run(
                 batch, lengths, lambda part: self._drafts([rows[i] for i in part], decoding)
             )
@@ -166,7 +167,7 @@ class Decoder:
                 "shorten it",
             )
         sums = [0.0] * len(pairs)
-        for batch in by_length(lengths, batch_size=self._alone, budget=self._budget // 4):
+        for batch in by_length(lengths, batch_size=self._batch_size(0), budget=self._budget // 4):
             found = self._room.run(
                 batch, lengths, lambda part: self._sums([pairs[i] for i in part])
             )
@@ -239,7 +240,9 @@ class Decoder:
         """The log-probabilities of as many tokens at the end of each row."""
         found: list[list[float]] = [[] for _ in rows]
         sizes = [len(row) for row in rows]
-        for batch in by_equal_length(sizes, batch_size=self._alone, budget=self._budget // 4):
+        for batch in by_equal_length(
+            sizes, batch_size=self._batch_size(0), budget=self._budget // 4
+        ):
             ids = torch.tensor([rows[index] for index in batch], device=self._device)
             keep = max(counts[index] for index in batch) + 1
             with of_batch(self._device), torch.inference_mode():

@@ -36,6 +36,7 @@ class Encoder:
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
         self._room = Room(release)
+        self._batch_size = device.batch_size
         self._model = self._load(getattr(torch, device.dtype))
         with quiet():
             self._tokenizer = AutoTokenizer.from_pretrained(model.folder, **FROM_FILES)
@@ -137,6 +138,7 @@ class Encoder:
         lengths = [len(row["input_ids"]) for row in rows]
         self._traits.check(lengths)
         group = by_length if self._pads else by_equal_length
+        batch_size = self._batch_size(batch_size)
         budget = 0 if batch_size else self._budget
         batches = [
             part

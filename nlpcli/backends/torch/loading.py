@@ -21,7 +21,7 @@ WEIGHTS: dict[str, Any] = {**FROM_FILES, "use_safetensors": True}
 def prepare(device: Device) -> None:
     """Set the threads that PyTorch computes with, and whether it may take a faster way that gives
     other results each time."""
-    torch.set_num_threads(device.threads)
+    torch.set_num_threads(device.threads_of_one)
     if device.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)

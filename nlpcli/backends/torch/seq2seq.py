@@ -35,6 +35,7 @@ class Torch:
         self._device = torch.device(str(device))
         self._budget = _BATCH_TOKENS[device.kind]
         self._room = Room(release)
+        self._batch_size = device.batch_size
         prepare(device)
         with loading(model.spec.name, device):
             check_kind(model)
@@ -67,8 +68,9 @@ class Torch:
         for first in dict.fromkeys(frame.first for frame in frames):
             members = [i for i, tokens in enumerate(sources) if tokens and frames[i].first == first]
             lengths = [len(sources[index]) for index in members]
-            budget = 0 if decoding.batch_size else self._budget // search.beam
-            for batch in by_length(lengths, batch_size=decoding.batch_size, budget=budget):
+            size = self._batch_size(decoding.batch_size)
+            budget = 0 if size else self._budget // search.beam
+            for batch in by_length(lengths, batch_size=size, budget=budget):
                 chosen = [members[position] for position in batch]
 
                 def generate(part: list[int], first: tuple[str, ...] = first) -> list[Result]:
