@@ -210,7 +210,9 @@ class Decoder:
         most = _CPU_ROWS if self._device.kind == "cpu" else _CUDA_ROWS
         size = 1 if decoding.logprobs else self._device.batch_size(decoding.batch_size) or most
         return self._room.halving(
-            size, lambda size: self._drafts(generator, rows, decoding, size), self._device
+            max(min(size, len(rows)), 1),
+            lambda size: self._drafts(generator, rows, decoding, size),
+            self._device,
         )
 
     def _drafts(

@@ -102,7 +102,7 @@ class CTranslate2:
         """The greatest size of a batch, and its unit: what was asked for; else on a GPU tokens;
         on a CPU as many sentences as keep all workers busy to the end."""
         if size := self._device.batch_size(asked):
-            return size, "examples"
+            return min(size, count), "examples"
         if self._device.kind == "cuda":
             return _CUDA_TOKENS, "tokens"
         rounds = -(-count // (self._workers * _CPU_SENTENCES))

@@ -4,7 +4,7 @@ An answer depends on its request alone: one is computed at a time unless a batch
 slots, since llama.cpp rounds otherwise where it computes several tokens at once; and what was
 computed for another request is not used again. The one exception is a streamed dialogue: its
 earlier turns are still there, so that the next answer begins at once. A deterministic device makes
-none, and has one thread.
+none. The number of threads was measured to change no bit.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class LlamaCpp:
             )
         self._asked = shape
         shape = shape._replace(slots=min(shape.slots, fitting))
-        self._server = Server(self._file, self._adapter, shape, self._device.threads_of_one)
+        self._server = Server(self._file, self._adapter, shape, self._device.threads)
         return self._server
 
     def _check(self, server: Server, decoding: Decoding) -> None:
