@@ -69,10 +69,12 @@ def test_a_translation_goes_on_with_less_memory(command: list[str], backend: str
         assert run(*command[1:]).returncode == 0
     most, whole = peak([*command, "--batch-size", "512"])
     least, _ = peak([*command, "--batch-size", "16"])
-    assert most - least > 100 << 20  # else the limit would say nothing
-    done = limited([*command, "--batch-size", "512"], (least + most) // 2)
-    assert done.returncode == 0, done.stderr.decode()
-    assert b"not enough memory for " in done.stderr and b" going on with " in done.stderr
-    assert done.stderr.count(b"\n") <= 3  # it is remembered
-    assert len(set(whole.splitlines())) > TEXTS // 4
-    assert done.stdout == whole
+    assert most - least > 100 << 20  # else the limits would say nothing
+    # Just below the peak, MKL gets no buffers and computes something else without an error.
+    for limit in ((least + most) // 2, most - (4 << 20), most - (1 << 20)):
+        done = limited([*command, "--batch-size", "512"], limit)
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"not enough memory for " in done.stderr and b" going on with " in done.stderr
+        assert done.stderr.count(b"\n") <= 3  # it is remembered
+        assert len(set(whole.splitlines())) > TEXTS // 4
+        assert done.stdout == whole, limit
