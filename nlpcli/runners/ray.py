@@ -94,7 +94,7 @@ class Actor:
             value, error = self._ray.get(reference)
         except (exceptions.RayActorError, exceptions.WorkerCrashedError) as lost:
             self.close()
-            raise WorkerDied(" ".join(str(lost).split())[:80]) from lost
+            raise WorkerDied("its Ray actor is gone") from lost
         except exceptions.RayError as problem:
             raise NlpcliError(f"Ray: {' '.join(str(problem).split())[:200]}") from problem
         if error is not None:
@@ -130,6 +130,7 @@ class _Remote:
 
 def _connected(address: str, threads: int) -> Any:
     """The library, connected to the cluster at `address`."""
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # by a thread that outlives the job
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:

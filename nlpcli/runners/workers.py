@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Thread
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nlpcli.batching import ahead
 from nlpcli.errors import DeviceError
@@ -35,13 +35,24 @@ class Worker(Protocol):
     def close(self) -> None: ...
 
 
+class _Task(NamedTuple):
+    """Texts to answer; `died` workers have ended over these very texts."""
+
+    texts: list[Text]
+    future: Future[list[Answer]]
+    died: int = 0
+
+
 class Workers:
-    """`count` workers; `start(slot)` makes the one of that number, with its model loaded."""
+    """`count` workers; `start(slot)` makes the one of that number, with its model loaded.
+
+    A worker takes work when it has begun, so what none has begun for is done by the others.
+    """
 
     def __init__(self, start: Callable[[int], Worker], count: int) -> None:
         self._start = start
         self._count = count
-        self._asked: SimpleQueue[tuple[list[Text], Future[list[Answer]]] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._workers: list[Worker | None] = [None] * count
         self._threads: list[Thread] = []
         self._closed = False
@@ -53,7 +64,7 @@ class Workers:
             if worker:
                 worker.close()
         for _ in self._threads:
-            self._asked.put(None)
+            self._tasks.put(None)
 
     def map(
         self, windows: Iterable[tuple[Key, Sequence[Text]]]
@@ -68,7 +79,7 @@ class Workers:
         if not texts:
             future.set_result([])
             return future
-        self._asked.put((texts, future))
+        self._tasks.put(_Task(texts, future))
         if len(self._threads) < self._count:
             thread = Thread(target=self._work, args=(len(self._threads),), daemon=True)
             self._threads.append(thread)
@@ -76,44 +87,65 @@ class Workers:
         return future
 
     def _work(self, slot: int) -> None:
-        while (item := self._asked.get()) is not None:
-            texts, future = item
+        """Answer what is asked, by one worker after another."""
+        while True:
             try:
-                future.set_result(self._answer(slot, texts))
+                worker = self._workers[slot] or self._begun(slot)
+                failure = None
             except BaseException as error:
-                future.set_exception(error)
+                failure = error
+            task = self._tasks.get()
+            if task is None:
+                return
+            try:
+                if failure:
+                    raise failure
+                task.future.set_result(worker.answer(task.texts))
+            except WorkerDied as death:
+                self._workers[slot] = None
+                self._again(task._replace(died=task.died + 1), death)
+            except BaseException as error:
+                task.future.set_exception(error)
 
-    def _answer(self, slot: int, texts: list[Text], died: int = 0) -> list[Answer]:
-        """The answers; `died` workers have ended over these very texts."""
-        try:
-            return self._worker(slot).answer(texts)
-        except WorkerDied as death:
-            self._workers[slot] = None
-            if self._closed:
-                raise
-            how = str(death)
-        died += 1
-        if len(texts) == 1 and died >= _TRIES_ALONE:
-            return [Answer({}, error=f"ends every worker that computes it ({how})")]
-        if not (len(texts) == 1 and died > 1):
-            notice(f"a worker ended ({how}); what it had is computed again")
-        if len(texts) == 1 or died == 1:
-            return self._answer(slot, texts, died)
-        half = len(texts) // 2
-        return self._answer(slot, texts[:half], 1) + self._answer(slot, texts[half:], 1)
-
-    def _worker(self, slot: int) -> Worker:
-        worker = self._workers[slot]
+    def _begun(self, slot: int) -> Worker:
         for attempt in range(1, _STARTS + 1):
-            if worker:
-                break
             try:
                 worker = self._workers[slot] = self._start(slot)
+                break
             except WorkerDied as death:
                 if attempt == _STARTS or self._closed:
                     raise DeviceError(
                         f"workers end while they load the model ({death})",
                         "they may need more memory: try fewer --jobs",
                     ) from death
-        assert worker is not None
         return worker
+
+    def _again(self, task: _Task, death: WorkerDied) -> None:
+        """Have the texts that a worker ended over answered by others."""
+        alone = len(task.texts) == 1
+        if self._closed:
+            task.future.set_exception(death)
+        elif alone and task.died >= _TRIES_ALONE:
+            error = f"ends every worker that computes it ({death})"
+            task.future.set_result([Answer({}, error=error)])
+        else:
+            if not alone or task.died == 1:
+                notice(f"a worker ended ({death}); what it had is computed again")
+            if alone or task.died == 1:
+                self._tasks.put(task)
+            else:
+                self._halve(task)
+
+    def _halve(self, task: _Task) -> None:
+        half = len(task.texts) // 2
+        first, second = (_Task(t, Future(), 1) for t in (task.texts[:half], task.texts[half:]))
+
+        def join(_: object) -> None:
+            try:
+                task.future.set_result(first.future.result() + second.future.result())
+            except BaseException as error:
+                task.future.set_exception(error)
+
+        first.future.add_done_callback(lambda _: second.future.add_done_callback(join))
+        self._tasks.put(first)
+        self._tasks.put(second)
