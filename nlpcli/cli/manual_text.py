@@ -100,6 +100,9 @@ dies is replaced and its records are computed again. A record that ends every pr
 it is found by halving, and is then a bad record like others: see `--on-error`. Texts that are equal
 are computed once, as far as the last few thousand are remembered; `--no-dedupe` computes each.
 
+A batch that memory has no room for, be it a GPU's or that left by `ulimit -v`, is halved, and the
+run keeps to the smaller size. One record that finds no room alone ends the run with exit code 5.
+
 `--shard` *K*`/`*N* takes the *K*-th of *N* parts of the records, one after another: the outputs,
 joined by `cat`, are the output of the whole. Only the first has a CSV or TSV header. The records
 are counted first, so the input must be files. As a Slurm array:
