@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from machine import describe, table
@@ -25,8 +26,12 @@ JOBS = {
 }
 
 
-def kill_and_resume(command: list[str], out: Path, kills: int) -> int:
-    """The kills that the job saw; it is then let end."""
+def kill_and_resume(command: list[str], out: Path, kills: int, size: int) -> int:
+    """The kills that the job, whose output has `size` bytes, saw; it is then let end.
+
+    Every other kill comes in the first 1.5 seconds of a run, the others when the part file has
+    grown to the next share of the whole, so that they spread over the job.
+    """
     part, done = Path(f"{out}.part"), 0
     chance = random.Random(1)
     while done < kills:
@@ -35,8 +40,11 @@ def kill_and_resume(command: list[str], out: Path, kills: int) -> int:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        if done % 2:
+            while process.poll() is None and grown(part) < size * done / kills:
+                time.sleep(0.01)
         try:
-            process.wait(chance.uniform(0.2, 3.0))
+            process.wait(chance.uniform(0, 0.3 if done % 2 else 1.5))
             break
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
@@ -45,6 +53,10 @@ def kill_and_resume(command: list[str], out: Path, kills: int) -> int:
     if part.exists():
         subprocess.run([*command, "-o", str(out), "--resume"], check=True)
     return done
+
+
+def grown(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def main() -> None:
@@ -66,7 +78,7 @@ def main() -> None:
             command = [COMMAND, *arguments, str(source)]
             whole, out = folder / f"whole.{ending}", folder / f"out.{ending}"
             subprocess.run([*command, "-o", str(whole)], check=True)
-            done = kill_and_resume(command, out, kills)
+            done = kill_and_resume(command, out, kills, whole.stat().st_size)
             same = "yes" if out.read_bytes() == whole.read_bytes() else "NO"
             rows.append((job, f"{count:,}", str(done), same))
             print(rows[-1], file=sys.stderr, flush=True)
