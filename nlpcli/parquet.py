@@ -29,7 +29,7 @@ class Table:
     """
 
     def __init__(self, name: str, source: Any) -> None:
-        self._arrow, parquet = _library()
+        self._arrow, parquet = library()
         self._name = name
         try:
             self._file = parquet.ParquetFile(source)
@@ -79,7 +79,7 @@ def from_jsonl(source: str, target: Target) -> None:
     types, or of what no type holds, has JSON texts. Half a surrogate pair becomes U+FFFD. The
     memory needed is that of some thousand rows.
     """
-    arrow, parquet = _library()
+    arrow, parquet = library()
     found: dict[str, kinds.Kind] = {}
     for some in _objects(source):
         for each in some:
@@ -188,7 +188,8 @@ def _objects(source: str) -> Iterator[list[dict[str, Any]]]:
         yield some
 
 
-def _library() -> tuple[Any, Any]:
+def library() -> tuple[Any, Any]:
+    """pyarrow, and its pyarrow.parquet. Raises UsageError where it is missing."""
     try:
         import pyarrow
         import pyarrow.parquet

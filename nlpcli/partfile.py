@@ -13,13 +13,14 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from io import BytesIO
 from itertools import takewhile
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
 
 from nlpcli.errors import UsageError
 from nlpcli.notice import notice
-from nlpcli.writing import Output, put_in_place, regular, unwritable
+from nlpcli.writing import Output, check_writable, not_made, put_in_place, regular, unwritable
 
 _BLOCK = 1 << 20
 _LONGEST_NAME = 240  # bytes; folders take 255, and the endings need some
@@ -28,7 +29,7 @@ _RESUME = "--resume goes on with it, --restart begins again"
 
 class Checkpoint(NamedTuple):
     """How far a file is: `size` bytes with the CRC-32 `crc`, and `state`, which is the caller's;
-    `done` where nothing more will follow."""
+    `done` where that is all."""
 
     size: int = 0
     crc: int = 0
@@ -61,7 +62,8 @@ class PartFile:
     """The output of a job, made to be gone on with. Used as a context.
 
     `identity` is JSON and settles the output's bytes: with `resume` it must be that of the run
-    before. `last` is the checkpoint that holds. `convert` turns the finished part file, by its
+    before. `last` is the checkpoint that holds: `done` where nothing is left but to name the file,
+    which is done when the context ends. `convert` turns the finished part file, by its
     name, into the output. Raises UsageError where the files cannot be made, or are another run's.
     """
 
@@ -79,23 +81,18 @@ class PartFile:
         self._ledger = self._part + ".ledger"
         self._convert = convert or (_copy if path.lower().endswith((".gz", ".zst")) else None)
         self.last = Checkpoint()
-        self.whole = False
-        self._finished = False
         self._size = self._crc = 0
         try:
-            self._log = open(self._ledger, "a+b")  # noqa: SIM115
+            check_writable(self._target)
+            self._log = self._locked()
+            try:
+                self._file = self._open(identity, resume)
+            except BaseException:
+                with suppress(OSError):  # told already
+                    self._log.close()
+                raise
         except OSError as error:
-            problem = unwritable(path, error)
-            raise UsageError(problem.message, problem.hint) from error
-        try:
-            self._lock()
-            self._file = self._open(identity, resume)
-        except BaseException as error:
-            self._log.close()
-            if isinstance(error, OSError):
-                problem = unwritable(path, error)
-                raise UsageError(problem.message, problem.hint) from error
-            raise
+            raise not_made(path, error) from error
 
     def __enter__(self) -> PartFile:
         return self
@@ -112,17 +109,13 @@ class PartFile:
         self._size += len(data)
 
     def checkpoint(self, state: Mapping[str, Any], done: bool = False) -> None:
-        """All that was written is whole, and `state` tells how to go on."""
+        """All that was written is whole, and `state` tells how to go on; with `done` it is all."""
         self.last = Checkpoint(self._size, self._crc, state, done)
         try:
             self._log.write(_line(self.last._asdict()))
             self._log.flush()
         except OSError as error:
             raise unwritable(self._ledger, error) from error
-
-    def finish(self) -> None:
-        """The output is complete: it takes its name when the context ends."""
-        self._finished = True
 
     def __exit__(
         self,
@@ -131,7 +124,7 @@ class PartFile:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if self._finished and kind is None:
+            if self.last.done and kind is None:
                 self._place()
             elif not self.last.state:
                 os.unlink(self._part)
@@ -146,38 +139,44 @@ class PartFile:
                 self._log.close()
 
     def _place(self) -> None:
-        if self.whole:
-            os.unlink(self._ledger)
-            return
-        self.checkpoint(self.last.state, done=True)
-        os.fsync(self._file.fileno())
-        if self._convert:
-            with Output(self._name) as output:
-                self._convert(self._part, output)
-            os.unlink(self._part)
-        else:
-            put_in_place(self._part, self._target, self._name)
+        if os.path.exists(self._part):  # else the run before had only its ledger left to remove
+            os.fsync(self._file.fileno())
+            if self._convert:
+                with Output(self._name, part=f"{self._part}.new") as output:
+                    self._convert(self._part, output)
+                os.unlink(self._part)
+            else:
+                put_in_place(self._part, self._target, self._name)
         os.unlink(self._ledger)
 
-    def _lock(self) -> None:
-        """Raise UsageError where another process holds the ledger."""
-        try:
-            from fcntl import LOCK_EX, LOCK_NB, flock
-        except ImportError:  # Windows
-            return
-        try:
-            flock(self._log, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"{self._name}: another run is writing it", "wait for it, or name another -o FILE"
-            ) from None
+    def _locked(self) -> BinaryIO:
+        """The ledger. Raises UsageError where another process holds it."""
+        while True:
+            log = open(self._ledger, "a+b")  # noqa: SIM115
+            try:
+                from fcntl import LOCK_EX, LOCK_NB, flock
+
+                flock(log, LOCK_EX | LOCK_NB)
+                if os.path.samestat(os.fstat(log.fileno()), os.stat(self._ledger)):
+                    return log
+            except ImportError:  # Windows
+                return log
+            except FileNotFoundError:
+                pass  # whoever had it has just removed it
+            except BlockingIOError:
+                log.close()
+                raise UsageError(
+                    f"{self._name}: another run is writing it",
+                    "wait for it, or name another -o FILE",
+                ) from None
+            log.close()
 
     def _open(self, identity: Mapping[str, Any], resume: bool) -> BinaryIO:
         """The part file, cut after the last checkpoint that holds; empty without one."""
         there = os.path.exists(self._part)
         self._log.seek(0)
         lines = list(_lines(self._log)) if resume else []
-        if resume and there and not lines:
+        if resume and not lines and there and os.path.getsize(self._part):
             raise UsageError(
                 f"{self._ledger}: damaged, or not there: it cannot be told what is done",
                 "--restart begins again",
@@ -189,9 +188,8 @@ class PartFile:
             for end, value in takewhile(lambda line: line[1].keys() == _FIELDS, lines[1:])
         ]
         if checkpoints and checkpoints[-1][1].done and not there and os.path.exists(self._target):
-            self.whole = True  # the run before had only its ledger left to remove
             self.last = checkpoints[-1][1]
-            return open(os.devnull, "wb", buffering=0)
+            return BytesIO()
         file = open(self._part, "r+b" if there and lines else "wb", buffering=0)  # noqa: SIM115
         kept = lines[0][0] if lines else 0
         if there and lines:
@@ -246,7 +244,7 @@ def _holding(
             at += len(block)
         if crc != checkpoint.crc or at != checkpoint.size:
             return held
-        held = end, checkpoint._replace(done=False)
+        held = end, checkpoint
     return held
 
 

@@ -232,7 +232,7 @@ class Reader:
 @contextmanager
 def _readable(path: str) -> Iterator[str]:
     """What `path` is called in messages; a failure to read it is raised as DataError."""
-    name = "<stdin>" if path == STDIN else path
+    name = "<stdin>" if path == STDIN else path_of(path)  # a query may hold a signature
     try:
         yield name
     except (OSError, EOFError) as error:

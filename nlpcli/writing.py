@@ -8,7 +8,7 @@ import os
 import re
 import select
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from types import TracebackType
@@ -45,15 +45,28 @@ def unwritable(name: str, error: OSError) -> NlpcliError:
     return NlpcliError(f"{name}: cannot be written: {error.strerror}", hint)
 
 
+def not_made(name: str, error: OSError) -> UsageError:
+    """What to say of `error` where nothing is written yet."""
+    problem = unwritable(name, error)
+    return UsageError(problem.message, problem.hint)
+
+
+def check_writable(path: str) -> None:
+    """Raise PermissionError for a file that may not be written: a rename would replace it."""
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 class Output:
     """A byte stream to standard output, or to a file that takes its name only when all is written.
 
     Used as a context: left by an exception, a half-written file is removed. A device or a FIFO
     cannot be renamed over and is written as it is. A name in .gz or .zst is compressed, the same
-    bytes each time. Raises UsageError if the file cannot be made.
+    bytes each time. `part` is the name it has until then, where the caller alone writes that one.
+    Raises UsageError if the file cannot be made.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, *, part: str = "") -> None:
         self._name = path or "-"
         self._part = ""
         self._target = ""
@@ -63,23 +76,22 @@ class Output:
             self._file = 1
             return
         try:
-            self._file = self._open()
+            self._file = self._open(part)
         except OSError as error:
-            problem = unwritable(self._name, error)
-            raise UsageError(problem.message, problem.hint) from error
+            raise not_made(self._name, error) from error
         self._compressor = _compressor(self._name)
 
-    def _open(self) -> int:
+    def _open(self, part: str) -> int:
         # Opened by the name given: what /dev/fd/N points to need not have a path of its own.
         if os.path.exists(self._name):
             if not stat.S_ISREG(os.stat(self._name).st_mode):
                 return os.open(self._name, os.O_WRONLY | _BINARY)
-            if not os.access(self._name, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            check_writable(self._name)
         self._target = os.path.realpath(self._name)
         folder, name = os.path.split(self._target)
-        part = os.path.join(folder, f".{name[:40]}.{os.urandom(4).hex()}.part")
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        mode = os.O_TRUNC if part else os.O_EXCL
+        part = part or os.path.join(folder, f".{name[:40]}.{os.urandom(4).hex()}.part")
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | mode | _BINARY, 0o666)
         self._part = part
         return file
 
@@ -178,7 +190,7 @@ class Writer:
 
     `added` names the fields the task adds, `field` that of a text line turned into an object.
     With `whole`, text output keeps an answer's line breaks; without `heads` a table gets no header,
-    as it continues another. `columns` is the header that stands there already.
+    as it continues another. `columns` is the header that stands there, or in the part before.
     """
 
     def __init__(
@@ -205,7 +217,9 @@ class Writer:
         self._cells = self._csv() if format == "csv" else self._tsv
 
     def add(self, record: Record, values: Mapping[str, Any], line: str) -> None:
-        """Format one record; `values` are the added fields, `line` what text output shows."""
+        """Format one record; `values` are the added fields, `line` what text output shows.
+
+        Raises DataError for a record that does not fit among those before it."""
         try:
             if self._format == "text":
                 self._lines.append((line if self._whole else one_line(line)) + "\n")
@@ -214,7 +228,7 @@ class Writer:
             else:
                 self._row(record, values)
         except RecursionError:
-            raise DataError(f"{record.where}: nested too deep") from None
+            raise DataError("nested too deep") from None
 
     def flush(self) -> None:
         """Hand on all that was added."""
@@ -250,20 +264,20 @@ class Writer:
                 # It does not tell the columns; the next good record will.
                 self._early.append(merged)
                 return
-            self._header(record.columns or tuple(own))
+            self._header(record.columns or own)
         if self._columns == (*record.columns, *self._added):
             self._extended = record.columns
         columns = self._columns or ()
         if not record.error and not own.keys() <= set(columns):
             extra = next(name for name in own if name not in columns)
             raise DataError(
-                f"{record.where}: column {extra!r} is not in the output's header",
+                f"column {extra!r} is not in the output's header",
                 "inputs with different columns go together only as JSONL: -f jsonl",
             )
         self._cells([merged.get(name, "") for name in columns])
 
-    def _header(self, columns: Sequence[str]) -> None:
-        self._columns = (*columns, *(name for name in self._added if name not in columns))
+    def _header(self, columns: Iterable[str]) -> None:
+        self._columns = _with(self._added, columns)
         if self._heads:
             self._cells(self._columns)
         for cells in self._early:
@@ -287,6 +301,16 @@ class Writer:
         if "\n" in line or "\r" in line or line.count("\t") >= len(cells):
             line = "\t".join([re.sub(_TSV_BREAKS, " ", cell) for cell in cells])
         self._lines.append(line + "\n")
+
+
+def header(record: Record, field: str, added: Sequence[str]) -> tuple[str, ...]:
+    """The header of a table whose first good record this is."""
+    return _with(added, record.columns or _own(record, field))
+
+
+def _with(added: Sequence[str], columns: Iterable[str]) -> tuple[str, ...]:
+    columns = tuple(columns)
+    return (*columns, *(name for name in added if name not in columns))
 
 
 def one_line(text: str) -> str:

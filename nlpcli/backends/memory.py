@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from nlpcli.errors import DeviceError
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 # oneDNN, which computes for PyTorch on a CPU, has no other words for it.
 _SAID = ("memory", "bad_alloc", "could not create a primitive", "could not execute a primitive")
-
+_SAID_OF_ELSE = "illegal memory access"
 
 # MKL multiplies float32 matrices with buffers of its own, and where it gets none it goes on to a
 # wrong product without a word: seen with one thread up to 6 MiB below the limit.
@@ -27,19 +27,23 @@ def of_batch(device: object) -> Iterator[None]:
     """Raise OutOfMemory where what runs inside is, or grows too near to the process's limit
     (`ulimit -v`) to be trusted. CTranslate2 and PyTorch raise a RuntimeError whose text says so."""
     limit = _limit()
-    before = _peak() if limit else 0
+    before = _watched() if limit else {}
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, MemoryError) or any(each in str(error) for each in _SAID)):
+        if not (isinstance(error, MemoryError) or _told(str(error))):
             raise
         enough = False
     else:
-        enough = not limit or not before < _peak() > limit - _BUFFERS
+        enough = not limit or not _near(limit, before)
     if not enough:
         raise OutOfMemory(
             f"{device}: not enough memory for this batch", "use a smaller --batch-size"
         )
+
+
+def _told(error: str) -> bool:
+    return any(each in error for each in _SAID) and _SAID_OF_ELSE not in error
 
 
 def _limit() -> int:
@@ -52,10 +56,30 @@ def _limit() -> int:
     return max(limit, 0)
 
 
-def _peak() -> int:
-    """The most that the address space of this process has been, in bytes."""
+def _near(limit: int, before: dict[str, int]) -> bool:
+    """Whether the address space has come near to `limit` since it was `before`.
+
+    Its peak (VmPeak) never falls, so that the second time only what became resident tells."""
+    now = _memory()
+    edge = limit - _BUFFERS
+    taken = now["VmHWM"] - before["VmRSS"]
+    return now["VmPeak"] > edge and (
+        now["VmPeak"] > before["VmPeak"] or before["VmSize"] + taken > edge
+    )
+
+
+def _watched() -> dict[str, int]:
+    """What is in use, its resident peak (VmHWM) counted anew."""
+    with suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+    return _memory()
+
+
+def _memory() -> dict[str, int]:
+    """The sizes of this process that Linux tells, in bytes."""
     with open("/proc/self/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmPeak:"))
+        words = [line.split() for line in status if line.startswith("Vm")]
+    return {name.rstrip(":"): int(size) << 10 for name, size, _ in words}
 
 
 class OutOfMemory(DeviceError):
@@ -114,9 +138,9 @@ class Room:
             except OutOfMemory:
                 if size == 1:
                     raise
+                notice(f"not enough memory for batches of {size}: going on with {size // 2}")
                 self._most = size = size // 2
-            self._release()
-            notice(f"not enough memory for batches of {2 * size}: going on with {size}")
+            self._release()  # here, since the frames of the error held what the batch took
 
     def _part(self, batch: list[int], lengths: Sequence[int]) -> list[int]:
         """The beginning of `batch` that there is room for; one item at least."""

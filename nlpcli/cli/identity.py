@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpcli import __version__
-from nlpcli.remote import is_remote
+from nlpcli.remote import is_remote, path_of
 from nlpcli.runners import Job, Leg
 from nlpcli.streams import STDIN
 
@@ -24,7 +24,7 @@ def identity(inputs: list[str], job: Job, settings: Mapping[str, Any]) -> dict[s
     what each is."""
     told: dict[str, Any] = {"version of nlpcli": __version__}
     for number, path in enumerate(inputs, 1):
-        told[f"input {number}"] = path
+        told[f"input {number}"] = path_of(path)  # a signature is another each time
         told |= {f"{what} of {path}": value for what, value in _of_file(path)}
     for leg in job.legs:
         name = leg.model.spec.name
@@ -62,6 +62,8 @@ def _crc(path: str, size: int) -> int:
 def _of_leg(leg: Leg) -> Iterator[tuple[str, Any]]:
     model = leg.model
     yield "backend", leg.backend
+    if model.spec.format == "openai":
+        yield "server", os.environ.get("OPENAI_BASE_URL", "")
     yield "revision", " ".join(filter(None, (source.revision for source in model.spec.sources)))
     if model.spec.files:
         yield "hash", f"{zlib.crc32(repr(sorted(model.spec.files)).encode()):08x}"

@@ -5,6 +5,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from nlpcli.cli.portions import shard
 from nlpcli.cli.progress import Progress
 from nlpcli.device import Device
 from nlpcli.errors import ExitCode, ModelError, UsageError
-from nlpcli.partfile import PartFile
+from nlpcli.partfile import Checkpoint, PartFile
 from nlpcli.records import FORMATS, Reader, Record, format_of, text_record
 from nlpcli.registry import LocalModel, ModelSpec
 from nlpcli.remote import is_remote
@@ -30,7 +31,7 @@ from nlpcli.runners import Job, Leg, choose, make
 from nlpcli.runners.stream import ON_ERROR, Summary, run
 from nlpcli.streams import STDIN
 from nlpcli.tasks import Task
-from nlpcli.writing import Output, Sink, Writer, regular
+from nlpcli.writing import Output, Sink, Writer, header, regular
 
 
 class Plan(NamedTuple):
@@ -81,8 +82,6 @@ def infer(
         tell(f"runner {name}, {jobs} processes" if jobs > 1 else f"runner {name}")
     fields = (*made.task.fields, "error") if given.on_error == "null" else made.task.fields
     format = output_format(given)
-    if format == "parquet" and not (given.output and regular(given.output)):
-        raise UsageError("Parquet output needs a file", "name one: -o FILE.parquet")
     drawing = draw if format == "text" else None
     resumable = bool(given.output and regular(given.output) and not drawing)
     if not resumable and (given.resume or given.restart):
@@ -94,8 +93,12 @@ def infer(
         make(name, job, jobs, at_home=not given.jobs, address=given.ray_address or "") as runner,
         Progress(given) as bar,
     ):
-        kept: Mapping[str, Any] = output.last.state if isinstance(output, PartFile) else {}
-        summary = Summary(kept)
+        last = output.last if isinstance(output, PartFile) else Checkpoint()
+        summary = Summary(last.state)
+        # The columns of all shards are those of the first.
+        good = (record for record in first if not record.error)
+        above = next((header(each, given.field, fields) for each in good), ()) if portion else ()
+        heads = not portion or portion.number == 1
         writer: Any = (
             drawing(output)
             if drawing
@@ -105,42 +108,48 @@ def infer(
                 given.field,
                 fields,
                 whole=whole,
-                heads=not portion or portion.number == 1,
-                columns=kept.get("columns", ()),
+                heads=heads,
+                columns=last.state.get("columns", () if heads else above),
             )
         )
 
-        def save(summary: Summary) -> None:
+        def save(summary: Summary, done: bool = False) -> None:
             if isinstance(output, PartFile) and writer.columns is not None:
-                output.checkpoint({**summary.state(), "columns": writer.columns})
+                output.checkpoint({**summary.state(), "columns": writer.columns}, done)
 
-        run(
-            windows(
-                portions.between(chain([first], chunks), begin, end, summary),
-                limit=min(runner.window, made.window),
-                first=made.first,
-                stop=interrupt.stop if interrupt else None,
-            ),
-            runner,
-            writer,
-            fields=made.task.fields,
-            on_error=given.on_error,
-            report=lambda message: None if given.quiet else bar.tell(message),
-            advance=bar.advance,
-            summary=summary,
-            dedupe=given.dedupe,
-            save=save,
-        )
+        if not last.done:
+            run(
+                windows(
+                    portions.between(chain([first], chunks), begin, end, summary),
+                    limit=min(runner.window, made.window),
+                    first=made.first,
+                    stop=interrupt.stop if interrupt else None,
+                ),
+                runner,
+                writer,
+                fields=made.task.fields,
+                on_error=given.on_error,
+                report=lambda message: None if given.quiet else bar.tell(message),
+                advance=bar.advance,
+                summary=summary,
+                dedupe=given.dedupe,
+                save=save,
+            )
         stopped = interrupt and interrupt.code
-        if not stopped:
-            writer.finish(reader.columns if reader else ())
-            if isinstance(output, PartFile):
-                output.finish()
+        if not (stopped or last.done):
+            writer.finish((reader.columns if reader else ()) or above)
+            save(summary, done=True)
     if stopped:
         tell("interrupted" if stopped == ExitCode.INTERRUPTED else "terminated")
         raise typer.Exit(stopped)
+    _tell(summary, given.quiet)
+
+
+def _tell(summary: Summary, quiet: bool) -> None:
+    """Say what became of the records that were not answered as asked. Raises typer.Exit with FAILED
+    where some failed."""
     for warning, count in summary.warnings.items():
-        if not given.quiet:
+        if not quiet:
             tell(f"{count} of {summary.written} records: the output {warning}")
     if summary.failed:
         tell(f"{summary.failed} of {summary.failed + summary.written} records failed")
@@ -161,14 +170,8 @@ def _part(given: Shared, job: Job, fields: tuple[str, ...], format: str, whole: 
     told = identity(given.inputs or (["-"] if not given.text else []), job, settings)
     if given.text:
         told["--text"] = given.text
-    convert = _to_parquet if format == "parquet" else None
+    convert = import_module("nlpcli.parquet").from_jsonl if format == "parquet" else None
     return PartFile(given.output or "", told, resume=given.resume, convert=convert)
-
-
-def _to_parquet(part: str, output: Output) -> None:
-    from nlpcli.parquet import from_jsonl
-
-    from_jsonl(part, output)
 
 
 def prepare(given: Shared, made: Plan) -> Job:
@@ -203,6 +206,10 @@ def check(given: Shared) -> None:
             f"{given.output}: output goes to a file of this machine, or to standard output",
             "copy it from there",
         )
+    if output_format(given) == "parquet":
+        if not (given.output and regular(given.output)):
+            raise UsageError("Parquet output needs a file", "name one: -o FILE.parquet")
+        import_module("nlpcli.parquet").library()
     if given.inputs and given.text:
         raise UsageError("--text and input files do not go together", "leave one of them out")
     if given.batch_size != "auto" and not (given.batch_size.isdecimal() and int(given.batch_size)):

@@ -44,6 +44,11 @@ class Job(NamedTuple):
         return self._replace(device=self.device._replace(index=slot % self.gpus))
 
     @property
+    def window(self) -> int:
+        """The most texts that one of several workers is given at once."""
+        return 16 if self.single else 128
+
+    @property
     def single(self) -> bool:
         """Whether it computes on one thread, one text after the other."""
         return all(leg.backend in ("bergamot", "echo") for leg in self.legs)

@@ -22,8 +22,12 @@ class Local:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for backend in self._backends:
-            backend.close()
+        self.close()
+
+    def close(self) -> None:
+        """Free the models; they are loaded again where more texts come."""
+        while self._backends:
+            self._backends.pop().close()
 
     def open(self) -> None:
         """Load the models, if they are not yet."""

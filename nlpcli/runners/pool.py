@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nlpcli import notice
 from nlpcli.runners import Job, Key
 from nlpcli.runners.local import Local
 from nlpcli.runners.workers import WorkerDied, Workers
@@ -31,7 +32,7 @@ class Pool:
     """`jobs` processes, `at_home` where the first texts are answered in this one."""
 
     def __init__(self, job: Job, jobs: int, at_home: bool) -> None:
-        self.window = 16 if job.single else 128
+        self.window = job.window
         self._at_home = _AT_HOME if at_home else 0
         self._local = Local(job)
         threads = max(1, job.device.threads // jobs)
@@ -42,7 +43,7 @@ class Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._local.__exit__(*error)
+        self._local.close()
         self._workers.close()
 
     def map(
@@ -53,6 +54,7 @@ class Pool:
         while answered < self._at_home and (window := next(rest, None)):
             yield window[0], self._local.answer(window[1])
             answered += len(window[1])
+        self._local.close()  # the device is the workers' now
         yield from self._workers.map(rest)
 
 
@@ -60,14 +62,17 @@ class Process:
     """A process with the model, loaded when this returns. Raises what loading raises."""
 
     def __init__(self, job: Job) -> None:
-        from multiprocessing import get_context
+        from multiprocessing import get_context, resource_tracker
 
         # Spawned, not forked: threads and loaded engines do not survive a fork.
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, job), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, job, notice.quiet), daemon=True
+        )
         # What ends a job, such as Ctrl-C, reaches all processes of a terminal: this one decides.
         with _starting:
+            resource_tracker.ensure_running()  # starting it would unblock the signals
             held = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
             try:
                 self._process.start()
@@ -105,8 +110,9 @@ class Process:
         raise WorkerDied(f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}")
 
 
-def _serve(connection: Connection, job: Job) -> None:
+def _serve(connection: Connection, job: Job, quiet: bool) -> None:
     """What a process does: load the models, then answer until its parent is gone."""
+    notice.quiet = quiet
     for number in _HELD_BACK:
         signal.signal(number, signal.SIG_IGN)
     Thread(target=_follow, daemon=True).start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Thread
@@ -35,11 +36,11 @@ class Ray:
     """
 
     def __init__(self, job: Job, jobs: int, address: str) -> None:
-        self.window = 16 if job.single else 128
+        self.window = job.window
         threads = 1 if job.single else max(1, min(job.device.threads, cpu_threads()) // (jobs or 1))
         self._job = job._replace(device=job.device._replace(threads=threads, index=0))
         self._address = address or os.environ.get("RAY_ADDRESS", "")
-        self._workers = Workers(self._actor, max(1, jobs))
+        self._workers = Workers(lambda _: Actor(self._ray, self._job), max(1, jobs))
         self._ray: Any = None
 
     def __enter__(self) -> Ray:
@@ -56,9 +57,6 @@ class Ray:
         self._ray = _connected(self._address, self._job.device.threads)
         yield from self._workers.map(windows)
 
-    def _actor(self, slot: int) -> Actor:
-        return Actor(self._ray, self._job)
-
 
 class Actor:
     """An actor with the model, loaded when this returns. Raises what loading raises."""
@@ -66,14 +64,11 @@ class Actor:
     def __init__(self, ray: Any, job: Job) -> None:
         self._ray = ray
         gpu = job.device.kind == "cuda"
-        environment = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON)}
-        kind = ray.remote(
-            num_cpus=job.device.threads,
-            num_gpus=1 if gpu else 0,
-            runtime_env={"env_vars": environment},
-        )(_Remote)
+        kind = ray.remote(num_cpus=job.device.threads, num_gpus=1 if gpu else 0)(_Remote)
         self._actor = kind.remote()
-        loading = self._actor.load.remote(job)
+        # Not as the actor's environment: Ray would log it, keys and all.
+        environment = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON)}
+        loading = self._actor.load.remote(job, environment)
         if not ray.wait([loading], timeout=_WAIT_SECONDS)[0]:
             notice("waiting for the cluster to have room for a worker, or for it to load the model")
         self._result(loading)
@@ -92,7 +87,13 @@ class Actor:
 
         try:
             value, error = self._ray.get(reference)
-        except (exceptions.RayActorError, exceptions.WorkerCrashedError) as lost:
+        except (
+            exceptions.NodeDiedError,
+            exceptions.ObjectLostError,
+            exceptions.OutOfMemoryError,
+            exceptions.RayActorError,
+            exceptions.WorkerCrashedError,
+        ) as lost:
             self.close()
             raise WorkerDied("its Ray actor is gone") from lost
         except exceptions.RayError as problem:
@@ -105,9 +106,10 @@ class Actor:
 class _Remote:
     """What an actor does; errors are values, so that they arrive as they are."""
 
-    def load(self, job: Job) -> tuple[None, Exception | None]:
+    def load(self, job: Job, environment: dict[str, str]) -> tuple[None, Exception | None]:
         """Load the models: those of the driver's folders, where these are shared, else this node's
         own, pulled if need be."""
+        os.environ.update(environment)
         try:
             legs = tuple(
                 leg
@@ -141,7 +143,10 @@ def _connected(address: str, threads: int) -> Any:
     try:
         if not address:
             # Not by a thread: Ray's processes end with the thread that starts them.
+            kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
             ray.init("local", include_dashboard=False, **settings)
+            for number, handler in kept.items():  # Ray takes them
+                signal.signal(number, handler)
         else:
             _reachable(address)
             _in_time(lambda: ray.init(address, **settings))

@@ -35,8 +35,8 @@ class Summary:
     def see(self, record: Record) -> None:
         """Count `record` as read."""
         self.read += 1
-        content = record.raw or record.text or "\t".join(record.row or ()) or repr(record.messages)
-        self.seen = zlib.crc32(content.encode(errors="surrogatepass"), self.seen)
+        content = record.raw or "\t".join(record.row or ()) or record.text
+        self.seen = zlib.crc32(f"{content}\n".encode(errors="surrogatepass"), self.seen)
 
 
 def run(
@@ -74,9 +74,13 @@ def run(
         ready = iter(cells)
         for record in window:
             done = None if record.error else next(ready)[0]
-            error = done.error if done else record.error
+            error, hint = done.error if done else record.error, ""
             if done and not error:
-                writer.add(record, done.values, done.line)
+                try:
+                    writer.add(record, done.values, done.line)
+                except DataError as unfit:
+                    error, hint = unfit.message, unfit.hint
+            if done and not error:
                 summary.see(record)
                 summary.written += 1
                 if done.warning:
@@ -86,13 +90,13 @@ def run(
             if on_error == "fail":
                 writer.flush()
                 save(summary)
-                raise DataError(message, cure(error))
+                raise DataError(message, hint or cure(error))
             report(message)
             summary.see(record)
             summary.failed += 1
             if on_error == "null":
                 empty = dict.fromkeys(fields)
-                writer.add(record, {**empty, "error": message}, "")
+                writer.add(record._replace(error=error), {**empty, "error": message}, "")
         writer.flush()
         save(summary)
         advance(len(window))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import NamedTuple, Protocol
 
 from nlpcli.batching import ahead
@@ -25,6 +25,10 @@ _TRIES_ALONE = 3  # of one text
 
 class WorkerDied(Exception):
     """A worker ended in the midst of its work; the text says how, such as `killed by SIGKILL`."""
+
+
+class NoneBegins(DeviceError):
+    """Workers end while they load the model, again and again."""
 
 
 class Worker(Protocol):
@@ -46,7 +50,7 @@ class _Task(NamedTuple):
 class Workers:
     """`count` workers; `start(slot)` makes the one of that number, with its model loaded.
 
-    A worker takes work when it has begun, so what none has begun for is done by the others.
+    A worker takes work when it has begun: what one that does not begin would do, others do.
     """
 
     def __init__(self, start: Callable[[int], Worker], count: int) -> None:
@@ -55,10 +59,12 @@ class Workers:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._workers: list[Worker | None] = [None] * count
         self._threads: list[Thread] = []
+        self._left = count  # workers that are there, or may yet begin
+        self._changing = Lock()
         self._closed = False
 
     def close(self) -> None:
-        """End all workers, whatever they are at."""
+        """End all workers, whatever they are at; one that is beginning ends when it has begun."""
         self._closed = True
         for worker in self._workers:
             if worker:
@@ -90,12 +96,14 @@ class Workers:
         """Answer what is asked, by one worker after another."""
         while True:
             try:
-                worker = self._workers[slot] or self._begun(slot)
-                failure = None
+                worker, failure = self._workers[slot] or self._begun(slot), None
             except BaseException as error:
                 failure = error
+                if isinstance(error, NoneBegins) and self._withdraw():
+                    notice(f"{error.message}: going on with fewer")
+                    return
             task = self._tasks.get()
-            if task is None:
+            if task is None or self._closed:
                 return
             try:
                 if failure:
@@ -107,6 +115,13 @@ class Workers:
             except BaseException as error:
                 task.future.set_exception(error)
 
+    def _withdraw(self) -> bool:
+        """Go on without one worker, unless it is the last."""
+        with self._changing:
+            others = self._left > 1
+            self._left -= others
+        return others
+
     def _begun(self, slot: int) -> Worker:
         for attempt in range(1, _STARTS + 1):
             try:
@@ -114,10 +129,12 @@ class Workers:
                 break
             except WorkerDied as death:
                 if attempt == _STARTS or self._closed:
-                    raise DeviceError(
+                    raise NoneBegins(
                         f"workers end while they load the model ({death})",
                         "they may need more memory: try fewer --jobs",
                     ) from death
+        if self._closed:
+            worker.close()
         return worker
 
     def _again(self, task: _Task, death: WorkerDied) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -90,6 +92,48 @@ def test_shards_together_are_the_whole(tmp_path: Path, ending: str) -> None:
     assert joined == expected and expected.count(b"\n") >= 100
 
 
+def test_shards_have_the_columns_of_the_whole(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    rows = [{"id": 1, "text": "a", "x": "p"}, {"x": "q", "text": "b", "id": 2}]
+    source.write_text("{ bad\n" + "".join(json.dumps(row) + "\n" for row in rows))
+    command = [*ECHO, str(source), "-f", "csv", "--on-error", "skip"]
+    whole = run(*command)
+    parts = [run(*command, "--shard", f"{k}/3").stdout for k in (1, 2, 3)]
+    assert b"".join(parts) == whole.stdout
+    assert whole.stdout == b"id,text,x,translation\n1,a,p,a\n2,b,q,b\n"
+
+
+def test_a_kill_before_the_output_has_its_name(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("id,text\n1,\xff\n", encoding="latin-1")
+    command = [*ECHO, str(source), "-o", str(out), "--on-error", "skip"]
+    killed = (
+        "import os, nlpcli.partfile as p; p.put_in_place = lambda *_: os._exit(9);"
+        "from nlpcli.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, *command], check=False)
+    assert done.returncode == 9 and not out.exists()
+    assert run(*command, "--resume").returncode == 1
+    assert out.read_text() == "id,text,translation\n"
+
+
+def test_a_record_that_does_not_fit_the_table(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text": "a"}\n{"text": "b", "new": 1}\n{"text": "c"}\n')
+    command = [*ECHO, str(source), "-f", "csv"]
+    done = run(*command)
+    assert done.returncode == 4 and done.stdout == b"text,translation\na,a\n"
+    assert f"{source}:2: column 'new' is not in the output's header" in done.stderr.decode()
+    done = run(*command, "--on-error", "skip")
+    assert done.returncode == 1 and done.stdout == b"text,translation\na,a\nc,c\n"
+    done = run(*command, "--on-error", "null")
+    assert done.returncode == 1
+    rows = list(csv.DictReader(done.stdout.decode().splitlines()))
+    assert [row["text"] for row in rows] == ["a", "b", "c"]
+    assert [row["translation"] for row in rows] == ["a", "", "c"]
+    assert "column 'new'" in rows[1]["error"]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -155,6 +199,12 @@ def test_standard_input_is_known_by_its_records(tmp_path: Path) -> None:
     assert run(*command, "--resume", stdin=b"".join(lines[:9])).returncode == 2
     assert run(*command, "--resume", stdin=b"".join([*lines, b"end\n"])).returncode == 0
     assert (tmp_path / "out.txt").read_bytes() == b"".join([*lines, b"end\n"])
+    rows = [b"%d,text\n" % n for n in range(999)]
+    table = [*ECHO, "-i", "csv", "-o", str(tmp_path / "out.csv")]
+    assert run(*table, stdin=b"id,text\n" + b"".join(rows) + b"1,\xff\n").returncode == 4
+    rows[0] = b"other,text\n"
+    done = run(*table, "--resume", stdin=b"id,text\n" + b"".join(rows))
+    assert done.returncode == 2 and b"the input has changed" in done.stderr
 
 
 def test_an_output_that_is_the_input_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,3 +62,37 @@ def test_one_item_that_does_not_fit_is_an_error() -> None:
         Room().run([0, 1], [5, 5], compute)
     with pytest.raises(RuntimeError, match="another"), of_batch("cpu"):
         raise RuntimeError("another")
+
+
+NEAR = """
+import resource, sys
+from nlpcli.backends.memory import OutOfMemory, _memory, of_batch
+limit = _memory()["VmSize"] + (400 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for megabytes in map(int, sys.argv[1:]):
+    try:
+        with of_batch("cpu"):
+            bytearray(megabytes << 20)[::4096]
+        print("trusted")
+    except OutOfMemory:
+        print("refused")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_batch_near_the_limit_is_not_trusted_however_often() -> None:
+    command = [sys.executable, "-c", NEAR, "200", "370", "370", "200", "500", "370"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        "trusted",
+        "refused",
+        "refused",
+        "trusted",
+        "refused",
+        "refused",
+    ]
+
+
+def test_an_illegal_access_is_not_a_lack() -> None:
+    with pytest.raises(RuntimeError, match="illegal"), of_batch("cuda:0"):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -26,9 +26,7 @@ def work(path: Path, until: int, *, resume: bool = False, identity: str = "a") -
         begin = output.last.state.get("lines", 0)
         for number in range(begin, until):
             output.write(LINES[number])
-            output.checkpoint({"lines": number + 1})
-        if until == len(LINES):
-            output.finish()
+            output.checkpoint({"lines": number + 1}, done=number + 1 == len(LINES))
 
 
 def files(path: Path) -> tuple[Path, Path]:
@@ -103,16 +101,38 @@ def test_restart_begins_again_and_nothing_said_is_refused(tmp_path: Path) -> Non
             partfile.check(stream, resume=True, restart=False)
 
 
-def test_an_end_between_naming_the_file_and_removing_its_ledger(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_an_end_when_all_is_done(tmp_path: Path, named: bool) -> None:
     path = tmp_path / "out"
-    work(path, 39)
     part, ledger = files(path)
-    with PartFile(str(path), {"name": "a"}, resume=True) as output:
-        output.write(LINES[39])
+    with pytest.raises(KeyboardInterrupt), PartFile(str(path), {"name": "a"}) as output:
+        output.write(WHOLE)
         output.checkpoint({"lines": 40}, done=True)
-    os.rename(part, path)
+        raise KeyboardInterrupt
+    if named:
+        os.rename(part, path)
+    with PartFile(str(path), {"name": "a"}, resume=True) as output:
+        assert output.last.done
+    assert path.read_bytes() == WHOLE and not ledger.exists() and not part.exists()
+
+
+def test_a_run_that_told_nothing_is_begun(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    for file in files(path):
+        file.touch()
     work(path, len(LINES), resume=True)
-    assert path.read_bytes() == WHOLE and not ledger.exists()
+    assert path.read_bytes() == WHOLE
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    path.write_text("kept")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write all
+    with pytest.raises(UsageError, match="Permission denied"):
+        PartFile(str(path), {})
+    assert path.read_text() == "kept" and not any(file.exists() for file in files(path))
 
 
 def test_nothing_done_leaves_nothing(tmp_path: Path) -> None:
@@ -124,9 +144,10 @@ def test_compressed_output_is_made_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "out.gz"
     work(path, 7)
     assert files(path)[0].read_bytes() == b"".join(LINES[:7])
+    Path(f"{files(path)[0]}.new").write_bytes(b"of a run that was killed in the midst of it")
     work(path, len(LINES), resume=True)
     assert gzip.decompress(path.read_bytes()) == WHOLE
-    assert not any(file.exists() for file in files(path))
+    assert [file.name for file in tmp_path.iterdir() if file.name != "home"] == ["out.gz"]
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
@@ -138,8 +159,7 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
             [sys.executable, "-c", other, str(path)], capture_output=True, check=False
         )
         assert b"another run is writing it" in done.stderr
-        output.checkpoint({"lines": 1})
-        output.finish()
+        output.checkpoint({"lines": 1}, done=True)
     assert path.read_bytes() == b"x"
 
 
