@@ -95,7 +95,9 @@ class Actor:
             exceptions.WorkerCrashedError,
         ) as lost:
             self.close()
-            raise WorkerDied("its Ray actor is gone") from lost
+            memory = isinstance(lost, exceptions.OutOfMemoryError)
+            how = "killed by Ray for want of memory" if memory else "its Ray actor is gone"
+            raise WorkerDied(how) from lost
         except exceptions.RayError as problem:
             raise NlpcliError(f"Ray: {' '.join(str(problem).split())[:200]}") from problem
         if error is not None:
