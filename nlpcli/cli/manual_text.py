@@ -95,10 +95,11 @@ none, `--resume` begins at the beginning, so that a script may always give it.
 The first SIGINT or SIGTERM finishes what is in flight, saves it and leaves with 130 or 143; the
 second leaves at once. Without `-o` the first leaves at once.
 
-`--jobs` *N* computes in *N* processes; `--device cuda` alone takes one for each GPU. A process that
-dies is replaced and its records are computed again. A record that ends every process that computes
-it is found by halving, and is then a bad record like others: see `--on-error`. Texts that are equal
-are computed once, as far as the last few thousand are remembered; `--no-dedupe` computes each.
+`--jobs` *N*, from 2 on, computes in *N* processes; `--device cuda` alone takes one for each GPU. A
+process that dies is replaced and its records are computed again. A record that ends every process
+that computes it is found by halving, and is then a bad record like others: see `--on-error`. Texts
+that are equal are computed once, as far as the last few thousand are remembered; `--no-dedupe`
+computes each.
 
 A batch that memory has no room for, be it a GPU's or that left by `ulimit -v`, is halved, and the
 run keeps to the smaller size. One record that finds no room alone ends the run with exit code 5.
@@ -120,10 +121,11 @@ and by GNU parallel on one machine:
 `--deterministic` gives a text the same answer, to the byte, at any batch size and number of
 threads, jobs and shards, and by any runner, on one kind of machine: one text is computed at a time,
 on one thread, and on a GPU without the ways that add in another order each time. The `bergamot` and
-`echo` backends do so anyway, and `ct2` and `llamacpp` nearly; `torch` and all 16-bit formats need
-it, since a batch is padded to its longest text and sums are rounded as its shape has it. It costs
-what batches gain, several times the time on most models; `--jobs` gains some of it back. A server
-(`openai:`) cannot be asked for it, and `ct2` not for samples.
+`echo` backends do so anyway; `ct2`, `llamacpp` and `torch` in float32 nearly: some outputs of a
+thousand differ. All 16-bit formats need it: a batch is padded to its longest text and sums are
+rounded as its shape has it, so that one output in ten may differ. It costs what batches gain,
+several times the time on most models; `--jobs` gains some of it back. A server (`openai:`) cannot
+be asked for it, and `ct2` not for samples.
 
 `--runner ray` computes on a Ray cluster (`pip install 'nlpcli[ray]'`): that of `--ray-address`
 *HOST*`:`*PORT*, else of `RAY_ADDRESS`, else one of this machine alone. `--jobs` is the number of

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -37,7 +39,9 @@ def test_a_cluster_of_three_that_loses_a_node(cluster: Any, tmp_path: Path) -> N
     local = run(*command, "--runner", "local", timeout=120)
     assert local.returncode == 1
     out = tmp_path / "out.jsonl"
-    process = start(*command, "--ray-address", cluster.address, "--jobs", "3", "-o", str(out))
+    on_three = ("--ray-address", cluster.address, "--jobs", "3", "-o", str(out))
+    environment = {**os.environ, "OPENAI_API_KEY": "a key that nobody may read"}
+    process = start(*command, *on_three, env=environment)
     end = time.monotonic() + 60
     part = tmp_path / "out.jsonl.part"
     while not (part.exists() and part.stat().st_size) and process.poll() is None:
@@ -49,6 +53,28 @@ def test_a_cluster_of_three_that_loses_a_node(cluster: Any, tmp_path: Path) -> N
     assert process.returncode == 1
     assert out.read_bytes() == local.stdout
     assert f"{source}:451: not valid JSON" in told.decode()
+    logs = list(Path(cluster.head_node.get_logs_dir_path()).iterdir())
+    assert any(b"nlpcli" in log.read_bytes() for log in logs if log.is_file())
+    assert not any(b"nobody may read" in log.read_bytes() for log in logs if log.is_file())
+
+
+def test_a_signal_ends_a_job_as_with_every_runner(weights: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("".join(f"The train of line {n} leaves at nine.\n" for n in range(4000)))
+    process = start(*TRANSLATE, str(source), "--runner", "ray", "--jobs", "1", "-o", str(out))
+    end = time.monotonic() + 60
+    part = tmp_path / "out.txt.part"
+    while not (part.exists() and part.stat().st_size):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert [line.partition(":")[2].strip() for line in told.decode().splitlines()] == [
+        "finishing what is in flight; once more leaves at once",
+        f"{out}: what is done is kept in {part}: --resume goes on with it, --restart begins again",
+        "terminated",
+    ]
 
 
 def test_an_address_that_does_not_answer() -> None:
