@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from nlpcli.errors import DataError, UsageError
 from nlpcli.records import ENDINGS, format_of
 from nlpcli.remote import as_os_errors, filesystem, is_remote, path_of
-from nlpcli.streams import COMPRESSED
 
 _PATTERN = set("*?[")
 
@@ -30,7 +29,7 @@ def expand(paths: Sequence[str]) -> list[str]:
             why = error.strerror or error
             raise DataError(f"{error.filename or path}: cannot be listed: {why}") from error
         if not some:
-            raise UsageError(f"{path}: no files there", f"their names end in {', '.join(_known())}")
+            raise UsageError(f"{path}: no files there", f"their names end in {', '.join(ENDINGS)}")
         found += some
     return found
 
@@ -70,13 +69,4 @@ def _raise(error: OSError) -> None:
 
 def _wanted(name: str) -> bool:
     name = os.path.basename(name)
-    return not name.startswith(".") and (format_of(name) != "text" or _is_text(name))
-
-
-def _is_text(name: str) -> bool:
-    stem, ending = os.path.splitext(name.lower())
-    return (os.path.splitext(stem)[1] if ending in COMPRESSED else ending) == ".txt"
-
-
-def _known() -> list[str]:
-    return [".txt", *ENDINGS]
+    return not name.startswith(".") and format_of(name, "") != ""

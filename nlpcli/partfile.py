@@ -13,7 +13,6 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from io import BytesIO
 from itertools import takewhile
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
@@ -37,10 +36,10 @@ class Checkpoint(NamedTuple):
     done: bool = False
 
 
-def unfinished(path: str | None) -> str:
-    """The part file of an earlier run for the output `path`; "" where none holds anything."""
-    part = _part(path) if path and regular(path) else ""
-    return part if part and os.path.exists(part) and os.path.getsize(part) else ""
+def files(path: str) -> tuple[str, str]:
+    """The part file and the ledger of the output `path`."""
+    part = _part(path)
+    return part, f"{part}.ledger"
 
 
 def check(path: str | None, *, resume: bool, restart: bool) -> None:
@@ -48,10 +47,14 @@ def check(path: str | None, *, resume: bool, restart: bool) -> None:
     option = "--resume" if resume else "--restart"
     if resume and restart:
         raise UsageError("--resume and --restart do not go together", "leave one of them out")
-    if (resume or restart) and not (path and regular(path)):
-        raise UsageError(f"{option} needs an output file", "name one: -o FILE")
-    part = unfinished(path)
-    if part and not (resume or restart):
+    if not (path and regular(path)):
+        if resume or restart:
+            raise UsageError(f"{option} needs an output file", "name one: -o FILE")
+        return
+    part, ledger = files(path)
+    if os.path.exists(part) and os.path.getsize(part) and not (resume or restart):
+        with suppress(OSError), open(ledger, "rb") as log:
+            _lock(log, path)
         raise UsageError(f"{part}: an earlier run left this unfinished", _RESUME)
 
 
@@ -77,8 +80,7 @@ class PartFile:
     ) -> None:
         self._name = path
         self._target = os.path.realpath(path)
-        self._part = _part(path)
-        self._ledger = self._part + ".ledger"
+        self._part, self._ledger = files(path)
         self._convert = convert or (_copy if path.lower().endswith((".gz", ".zst")) else None)
         self.last = Checkpoint()
         self._size = self._crc = 0
@@ -90,6 +92,9 @@ class PartFile:
             except BaseException:
                 with suppress(OSError):  # told already
                     self._log.close()
+                for file in (self._part, self._ledger):
+                    if os.path.isfile(file) and not os.path.getsize(file):
+                        os.unlink(file)
                 raise
         except OSError as error:
             raise not_made(path, error) from error
@@ -123,52 +128,45 @@ class PartFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        placed = False
         try:
             if self.last.done and kind is None:
                 self._place()
+                placed = True
             elif not self.last.state:
                 os.unlink(self._part)
                 os.unlink(self._ledger)
-            else:
-                notice(f"{self._name}: what is done is kept in {self._part}: {_RESUME}")
         except OSError as problem:
             raise unwritable(self._name, problem) from problem
         finally:
+            if self.last.state and not placed:
+                notice(f"{self._name}: what is done is kept in {self._part}: {_RESUME}")
             self._file.close()
             with suppress(OSError):  # a full disk, told already
                 self._log.close()
 
     def _place(self) -> None:
-        if os.path.exists(self._part):  # else the run before had only its ledger left to remove
-            os.fsync(self._file.fileno())
-            if self._convert:
-                with Output(self._name, part=f"{self._part}.new") as output:
-                    self._convert(self._part, output)
-                os.unlink(self._part)
-            else:
-                put_in_place(self._part, self._target, self._name)
+        os.fsync(self._file.fileno())
+        if self._convert:
+            with Output(self._name, part=f"{self._part}.new") as output:
+                self._convert(self._part, output)
+            os.unlink(self._part)
+        else:
+            put_in_place(self._part, self._target, self._name)
         os.unlink(self._ledger)
 
     def _locked(self) -> BinaryIO:
-        """The ledger. Raises UsageError where another process holds it."""
+        """The ledger, for this process alone."""
         while True:
             log = open(self._ledger, "a+b")  # noqa: SIM115
             try:
-                from fcntl import LOCK_EX, LOCK_NB, flock
-
-                flock(log, LOCK_EX | LOCK_NB)
-                if os.path.samestat(os.fstat(log.fileno()), os.stat(self._ledger)):
-                    return log
-            except ImportError:  # Windows
-                return log
-            except FileNotFoundError:
-                pass  # whoever had it has just removed it
-            except BlockingIOError:
+                _lock(log, self._name)
+                with suppress(FileNotFoundError):  # whoever had it has just removed it
+                    if os.path.samestat(os.fstat(log.fileno()), os.stat(self._ledger)):
+                        return log
+            except UsageError:
                 log.close()
-                raise UsageError(
-                    f"{self._name}: another run is writing it",
-                    "wait for it, or name another -o FILE",
-                ) from None
+                raise
             log.close()
 
     def _open(self, identity: Mapping[str, Any], resume: bool) -> BinaryIO:
@@ -187,9 +185,6 @@ class PartFile:
             (end, Checkpoint(**value))
             for end, value in takewhile(lambda line: line[1].keys() == _FIELDS, lines[1:])
         ]
-        if checkpoints and checkpoints[-1][1].done and not there and os.path.exists(self._target):
-            self.last = checkpoints[-1][1]
-            return BytesIO()
         file = open(self._part, "r+b" if there and lines else "wb", buffering=0)  # noqa: SIM115
         kept = lines[0][0] if lines else 0
         if there and lines:
@@ -210,6 +205,20 @@ def _part(path: str) -> str:
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f"{name[:40]}.{zlib.crc32(os.fsencode(name)):08x}"
     return os.path.join(folder, f"{name}.part")
+
+
+def _lock(log: BinaryIO, name: str) -> None:
+    """Raise UsageError where another process holds the ledger of the output `name`."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:  # Windows
+        return
+    try:
+        flock(log, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"{name}: another run is writing it", "wait for it, or name another -o FILE"
+        ) from None
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ from nlpcli.tables import Row, column, csv_rows, no_field, not_utf8, tsv_rows
 
 FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
 ENDINGS = {
+    ".txt": "text",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
@@ -59,12 +60,12 @@ class Record(NamedTuple):
         return _loads(self.raw) if self.raw else {name: self.text}
 
 
-def format_of(path: str) -> str:
-    """The record format that a file's ending names; `text` where it names none."""
+def format_of(path: str, otherwise: str = "text") -> str:
+    """The record format that a file's ending names; `otherwise` where it names none."""
     stem, ending = os.path.splitext(path_of(path).lower())
     if ending in COMPRESSED:
         ending = os.path.splitext(stem)[1]
-    return ENDINGS.get(ending, "text")
+    return ENDINGS.get(ending, otherwise)
 
 
 def check(paths: Sequence[str]) -> None:

@@ -45,10 +45,11 @@ def unwritable(name: str, error: OSError) -> NlpcliError:
     return NlpcliError(f"{name}: cannot be written: {error.strerror}", hint)
 
 
-def not_made(name: str, error: OSError) -> UsageError:
-    """What to say of `error` where nothing is written yet."""
+def not_made(name: str, error: OSError) -> NlpcliError:
+    """What to say of `error` where nothing is written yet: but for a full disk, a wrong name."""
     problem = unwritable(name, error)
-    return UsageError(problem.message, problem.hint)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return problem if full else UsageError(problem.message, problem.hint)
 
 
 def check_writable(path: str) -> None:

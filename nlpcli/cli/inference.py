@@ -162,7 +162,7 @@ def _part(given: Shared, job: Job, fields: tuple[str, ...], format: str, whole: 
         "input format": given.input_format,
         "output format": format,
         "--field": given.field,
-        "fields": " ".join(fields),
+        "fields": " ".join(fields) if format in ("csv", "tsv") else "",
         "--shard": given.shard,
         "--deterministic": given.deterministic,
         "--lines": not whole,
@@ -201,6 +201,8 @@ def check(given: Shared) -> None:
             raise UsageError(f"{name} {value}: no such value", f"name one of {', '.join(known)}")
     if given.output == "":
         raise UsageError("--output is empty", "name a file, or - for standard output")
+    if given.output and given.output.endswith("/"):
+        raise UsageError(f"{given.output}: output goes to a file", "name one in that folder")
     if is_remote(given.output or ""):
         raise UsageError(
             f"{given.output}: output goes to a file of this machine, or to standard output",
@@ -218,18 +220,24 @@ def check(given: Shared) -> None:
         )
     if given.ray_address and given.runner not in ("auto", "ray"):
         raise UsageError("--ray-address is for --runner ray", "leave one of them out")
-    if given.shard and (not given.inputs or STDIN in given.inputs):
+    inputs = given.inputs or [STDIN]
+    if given.shard and any(
+        path == STDIN or not (is_remote(path) or regular(path)) for path in inputs
+    ):
         raise UsageError("--shard reads its input twice", "name files")
-    for path in given.inputs or ():
-        if given.output and regular(given.output) and _same(path, given.output):
-            raise UsageError(
-                f"{path} is both input and output", "write to another file, and rename it then"
-            )
+    if given.output and regular(given.output):
+        for path in inputs:
+            _apart(path, given.output)
     device.check(given.device)
 
 
-def _same(one: str, other: str) -> bool:
-    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
+def _apart(path: str, output: str) -> None:
+    """Raise UsageError where the input `path` is the output, or what it grows in."""
+    for made in (output, *partfile.files(output)):
+        if os.path.exists(path) and os.path.exists(made) and os.path.samefile(path, made):
+            raise UsageError(
+                f"{path} is both input and output", "write to another file, and rename it then"
+            )
 
 
 def streamed(given: Shared) -> None:
@@ -275,8 +283,7 @@ def output_format(given: Shared) -> str:
     """The format to write: the one asked for, else the output file's, else the first input's."""
     if given.output_format != "auto":
         return given.output_format
-    by_ending = format_of(given.output or "")
-    return by_ending if by_ending != "text" else input_format(given)
+    return format_of(given.output or "", "") or input_format(given)
 
 
 def _job(given: Shared, made: Plan) -> Job:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from threading import Lock, Thread
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nlpcli import notice
@@ -25,7 +25,6 @@ _AT_HOME = 24
 _HELD_BACK = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-_starting = Lock()
 
 
 class Pool:
@@ -59,7 +58,7 @@ class Pool:
 
 
 class Process:
-    """A process with the model, loaded when this returns. Raises what loading raises."""
+    """A process with the model."""
 
     def __init__(self, job: Job) -> None:
         from multiprocessing import get_context, resource_tracker
@@ -71,14 +70,16 @@ class Process:
             target=_serve, args=(theirs, job, notice.quiet), daemon=True
         )
         # What ends a job, such as Ctrl-C, reaches all processes of a terminal: this one decides.
-        with _starting:
-            resource_tracker.ensure_running()  # starting it would unblock the signals
-            held = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-            try:
-                self._process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        resource_tracker.ensure_running()  # starting it would unblock the signals
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
         theirs.close()
+
+    def begin(self) -> None:
+        """Wait for the model. Raises what loading raises."""
         self._receive()
 
     def answer(self, texts: Sequence[Text]) -> list[Answer]:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Thread
 from typing import Any
@@ -59,17 +60,21 @@ class Ray:
 
 
 class Actor:
-    """An actor with the model, loaded when this returns. Raises what loading raises."""
+    """An actor with the model."""
 
     def __init__(self, ray: Any, job: Job) -> None:
         self._ray = ray
+        self._job = job
         gpu = job.device.kind == "cuda"
         kind = ray.remote(num_cpus=job.device.threads, num_gpus=1 if gpu else 0)(_Remote)
         self._actor = kind.remote()
+
+    def begin(self) -> None:
+        """Wait for the model. Raises what loading raises."""
         # Not as the actor's environment: Ray would log it, keys and all.
         environment = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON)}
-        loading = self._actor.load.remote(job, environment)
-        if not ray.wait([loading], timeout=_WAIT_SECONDS)[0]:
+        loading = self._actor.load.remote(self._job, environment)
+        if not self._ray.wait([loading], timeout=_WAIT_SECONDS)[0]:
             notice("waiting for the cluster to have room for a worker, or for it to load the model")
         self._result(loading)
 
@@ -156,13 +161,14 @@ def _connected(address: str, threads: int) -> Any:
         why = " ".join(str(error).split())[:150]
         raise DeviceError(
             f"no Ray cluster answers at {address or 'this machine'}: {why}",
-            "`ray status` tells of a cluster; without --ray-address one is started here",
+            "`ray status` tells of a cluster; for one with a token: RAY_AUTH_MODE=token",
         ) from error
     return ray
 
 
 def _in_time(connect: Callable[[], Any]) -> None:
-    """Call `connect`, and raise what it raises, or TimeoutError."""
+    """Call `connect`, and raise what it raises, or TimeoutError with the last that Ray's native
+    part, which tries for minutes, has said on standard error by then."""
     failure: list[Exception] = []
 
     def run() -> None:
@@ -171,11 +177,21 @@ def _in_time(connect: Callable[[], Any]) -> None:
         except Exception as error:
             failure.append(error)
 
-    thread = Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(_CONNECT_SECONDS)
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        screen = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            thread = Thread(target=run, daemon=True)
+            thread.start()
+            thread.join(_CONNECT_SECONDS)
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+        said.seek(0)
+        last = said.read().strip().rpartition("\n")[2].rpartition(": ")[2]
     if thread.is_alive():
-        raise TimeoutError(f"no answer in {_CONNECT_SECONDS} seconds")
+        why = f": {last}" if last else ""
+        raise TimeoutError(f"no answer in {_CONNECT_SECONDS} seconds{why}")
     if failure:
         raise failure[0]
 

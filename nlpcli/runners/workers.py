@@ -34,6 +34,9 @@ class NoneBegins(DeviceError):
 class Worker(Protocol):
     """Answers texts with a model of its own. Raises WorkerDied where it ends."""
 
+    def begin(self) -> None:
+        """Load the model. Raises what loading raises."""
+
     def answer(self, texts: Sequence[Text]) -> list[Answer]: ...
 
     def close(self) -> None: ...
@@ -48,7 +51,7 @@ class _Task(NamedTuple):
 
 
 class Workers:
-    """`count` workers; `start(slot)` makes the one of that number, with its model loaded.
+    """`count` workers; `start(slot)` makes the one of that number, which then begins.
 
     A worker takes work when it has begun: what one that does not begin would do, others do.
     """
@@ -64,11 +67,12 @@ class Workers:
         self._closed = False
 
     def close(self) -> None:
-        """End all workers, whatever they are at; one that is beginning ends when it has begun."""
-        self._closed = True
-        for worker in self._workers:
-            if worker:
-                worker.close()
+        """End all workers, whatever they are at."""
+        with self._changing:
+            self._closed = True
+            for worker in self._workers:
+                if worker:
+                    worker.close()
         for _ in self._threads:
             self._tasks.put(None)
 
@@ -99,7 +103,7 @@ class Workers:
                 worker, failure = self._workers[slot] or self._begun(slot), None
             except BaseException as error:
                 failure = error
-                if isinstance(error, NoneBegins) and self._withdraw():
+                if isinstance(error, NoneBegins) and not self._closed and self._withdraw():
                     notice(f"{error.message}: going on with fewer")
                     return
             task = self._tasks.get()
@@ -125,16 +129,19 @@ class Workers:
     def _begun(self, slot: int) -> Worker:
         for attempt in range(1, _STARTS + 1):
             try:
-                worker = self._workers[slot] = self._start(slot)
+                with self._changing:
+                    if self._closed:
+                        raise WorkerDied("the job is over")
+                    worker = self._workers[slot] = self._start(slot)
+                worker.begin()
                 break
             except WorkerDied as death:
+                self._workers[slot] = None
                 if attempt == _STARTS or self._closed:
                     raise NoneBegins(
                         f"workers end while they load the model ({death})",
                         "they may need more memory: try fewer --jobs",
                     ) from death
-        if self._closed:
-            worker.close()
         return worker
 
     def _again(self, task: _Task, death: WorkerDied) -> None:

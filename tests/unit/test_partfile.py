@@ -101,18 +101,21 @@ def test_restart_begins_again_and_nothing_said_is_refused(tmp_path: Path) -> Non
             partfile.check(stream, resume=True, restart=False)
 
 
-@pytest.mark.parametrize("named", [False, True])
-def test_an_end_when_all_is_done(tmp_path: Path, named: bool) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_end_when_all_is_done(tmp_path: Path, gone: bool) -> None:
     path = tmp_path / "out"
     part, ledger = files(path)
     with pytest.raises(KeyboardInterrupt), PartFile(str(path), {"name": "a"}) as output:
         output.write(WHOLE)
         output.checkpoint({"lines": 40}, done=True)
         raise KeyboardInterrupt
-    if named:
-        os.rename(part, path)
-    with PartFile(str(path), {"name": "a"}, resume=True) as output:
-        assert output.last.done
+    path.write_text("of an older run")
+    if gone:
+        part.unlink()
+        work(path, len(LINES), resume=True)
+    else:
+        with PartFile(str(path), {"name": "a"}, resume=True) as output:
+            assert output.last.done
     assert path.read_bytes() == WHOLE and not ledger.exists() and not part.exists()
 
 
@@ -159,6 +162,8 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
             [sys.executable, "-c", other, str(path)], capture_output=True, check=False
         )
         assert b"another run is writing it" in done.stderr
+        with pytest.raises(UsageError, match="another run is writing it"):
+            partfile.check(str(path), resume=False, restart=False)
         output.checkpoint({"lines": 1}, done=True)
     assert path.read_bytes() == b"x"
 

@@ -20,6 +20,8 @@ class Upper:
     def __init__(self, poison: frozenset[str] = frozenset()) -> None:
         self._poison = poison
 
+    def begin(self) -> None: ...
+
     def answer(self, texts: Sequence[Text]) -> list[Answer]:
         if self._poison.intersection(map(str, texts)):
             raise WorkerDied("killed by SIGKILL")
