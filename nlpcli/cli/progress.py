@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nlpcli.cli import tell
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from nlpcli.cli.options import Shared
 
 _AFTER_SECONDS = 1.0
+_GONE = suppress(OSError)  # a terminal that was closed: nobody is there to be told
 
 
 class Progress:
@@ -32,16 +34,14 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with _GONE:
+                self._bar.stop()
 
     def advance(self, count: int) -> None:
         """Count `count` more records or bytes as done."""
         self._done += count
         if not self._wanted or time.monotonic() - self._begun < _AFTER_SECONDS:
             return
-        if self._bar is None:
-            self._bar = self._make()
-            self._task = self._bar.add_task("", total=self._total or None, told="")
         seconds = time.monotonic() - self._begun
         taken = f"{int(seconds) // 60}:{int(seconds) % 60:02}"
         told = f"{self._done:,} records  {self._done / seconds:,.0f}/s  {taken}"
@@ -49,14 +49,19 @@ class Progress:
             of = f" of {self._total / 1e6:,.1f}" if self._total else ""
             rate = f"{self._done / 1e3 / seconds:,.0f} kB/s"
             told = f"{self._done / 1e6:,.1f}{of} MB  {rate}  {taken}"
-        self._bar.update(self._task, told=told, completed=self._done)
+        with _GONE:
+            if self._bar is None:
+                self._bar = self._make()
+                self._task = self._bar.add_task("", total=self._total or None, told="")
+            self._bar.update(self._task, told=told, completed=self._done)
 
     def tell(self, message: str) -> None:
         """Print a line above the bar."""
         if self._bar is None:
             tell(message)
         else:
-            self._bar.console.print(f"nlpcli: {message}", markup=False, highlight=False)
+            with _GONE:
+                self._bar.console.print(f"nlpcli: {message}", markup=False, highlight=False)
 
     def _make(self) -> Any:
         from rich.console import Console
