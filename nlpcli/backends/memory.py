@@ -38,7 +38,8 @@ def of_batch(device: object) -> Iterator[None]:
         enough = not limit or not _near(limit, before)
     if not enough:
         raise OutOfMemory(
-            f"{device}: not enough memory for this batch", "use a smaller --batch-size"
+            f"{device}: not enough memory for this batch",
+            "use a smaller --batch-size or fewer --threads",
         )
 
 

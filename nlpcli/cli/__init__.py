@@ -34,6 +34,8 @@ COMMANDS = {
 # were taken apart before the process leaves.
 _ended: list[BaseException] = []
 _NUMBERS = {"float range": "number", "int range": "whole number", "int": "whole number"}
+# What Python and the loader say of threads and libraries that there is no memory for.
+_NO_MEMORY = ("start new thread", "failed to map segment", "annot allocate memory")
 
 
 class Commands(TyperGroup):
@@ -201,12 +203,13 @@ def _guarded(run: Callable[[], int]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         tell(f"{where}{error.strerror or error}")
         return ExitCode.FAILED
-    except MemoryError:
-        tell("out of memory", "try a smaller --batch-size or fewer --jobs")
-        return ExitCode.DEVICE
     except Exception as error:
         _trace()
         text = " ".join(str(error).split())
+        if isinstance(error, MemoryError) or any(said in text for said in _NO_MEMORY):
+            told = f"out of memory: {text[:100]}" if text else "out of memory"
+            tell(told, "try a smaller --batch-size or fewer --jobs")
+            return ExitCode.DEVICE
         tell(f"internal error: {type(error).__name__}: {text}", "NLPCLI_DEBUG=1 shows where")
         return ExitCode.FAILED
 

@@ -141,6 +141,8 @@ def test_a_record_that_does_not_fit_the_table(tmp_path: Path) -> None:
         (("--shard", "0/3"), "--shard 0/3: no such part"),
         (("--shard", "x"), "--shard x: no such part"),
         (("--shard", "1/2"), "--shard reads its input twice"),
+        (("/dev/stdin", "--shard", "1/2"), "--shard reads its input twice"),
+        (("-o", "folder/"), "folder/: output goes to a file"),
         (("-o", "s3://a/b.txt"), "s3://a/b.txt: output goes to a file"),
         (("--resume",), "--resume needs an output file"),
         (("--resume", "--restart"), "--resume and --restart do not go together"),
@@ -214,6 +216,11 @@ def test_an_output_that_is_the_input_is_refused(tmp_path: Path) -> None:
     done = run(*ECHO, str(source), "-o", str(tmp_path / "link"))
     assert done.returncode == 2 and b"is both input and output" in done.stderr
     assert source.read_text() == "a\n"
+    for grown in ("out.part", "out.part.ledger"):
+        (tmp_path / grown).write_text("a\n")
+        done = run(*ECHO, str(tmp_path / grown), "-o", str(tmp_path / "out"), "--restart")
+        assert done.returncode == 2 and b"is both input and output" in done.stderr
+        assert (tmp_path / grown).read_text() == "a\n"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
