@@ -228,6 +228,15 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.returncode == 2 and b"make its folder first" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "first"), [("out.txt", b"The"), ("out", b'{"id"')])
+def test_the_format_goes_by_the_ending_of_the_output(
+    tmp_path: Path, name: str, first: bytes
+) -> None:
+    source = jsonl(tmp_path / "in.jsonl", 2)
+    assert run(*ECHO, str(source), "-o", str(tmp_path / name)).returncode == 0
+    assert (tmp_path / name).read_bytes().startswith(first)
+
+
 def test_a_record_that_kills_every_worker_is_found(tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     lines = [json.dumps({"text": f"text {n}"}) + "\n" for n in range(300)]
