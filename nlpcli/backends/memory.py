@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar
 
 from nlpcli.errors import DeviceError
@@ -24,10 +24,11 @@ _BUFFERS = 64 << 20
 
 @contextmanager
 def of_batch(device: object) -> Iterator[None]:
-    """Raise OutOfMemory where what runs inside is, or grows too near to the process's limit
-    (`ulimit -v`) to be trusted. CTranslate2 and PyTorch raise a RuntimeError whose text says so."""
+    """Raise OutOfMemory where what runs inside is, or is the first to grow too near to the
+    process's limit (`ulimit -v`) to be trusted; smaller ones after it make do with what it took.
+    CTranslate2 and PyTorch raise a RuntimeError whose text says so."""
     limit = _limit()
-    before = _watched() if limit else {}
+    before = _peak() if limit else 0
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -35,7 +36,7 @@ def of_batch(device: object) -> Iterator[None]:
             raise
         enough = False
     else:
-        enough = not limit or not _near(limit, before)
+        enough = not limit or not before < _peak() > limit - _BUFFERS
     if not enough:
         raise OutOfMemory(
             f"{device}: not enough memory for this batch",
@@ -57,30 +58,10 @@ def _limit() -> int:
     return max(limit, 0)
 
 
-def _near(limit: int, before: dict[str, int]) -> bool:
-    """Whether the address space has come near to `limit` since it was `before`.
-
-    Its peak (VmPeak) never falls, so that the second time only what became resident tells."""
-    now = _memory()
-    edge = limit - _BUFFERS
-    taken = now["VmHWM"] - before["VmRSS"]
-    return now["VmPeak"] > edge and (
-        now["VmPeak"] > before["VmPeak"] or before["VmSize"] + taken > edge
-    )
-
-
-def _watched() -> dict[str, int]:
-    """What is in use, its resident peak (VmHWM) counted anew."""
-    with suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")
-    return _memory()
-
-
-def _memory() -> dict[str, int]:
-    """The sizes of this process that Linux tells, in bytes."""
+def _peak() -> int:
+    """The most that the address space of this process has been, in bytes; it never falls."""
     with open("/proc/self/status", encoding="ascii") as status:
-        words = [line.split() for line in status if line.startswith("Vm")]
-    return {name.rstrip(":"): int(size) << 10 for name, size, _ in words}
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmPeak:"))
 
 
 class OutOfMemory(DeviceError):
