@@ -55,9 +55,9 @@ class Listener:
 
     def close(self) -> None:
         self._remove()
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        handle, self._handle = self._handle, -1  # first: a signal may end this in its midst
+        if handle >= 0:
+            os.close(handle)
 
     def _remove(self) -> None:
         if self._folder:
