@@ -62,7 +62,7 @@ class Workers:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._workers: list[Worker | None] = [None] * count
         self._threads: list[Thread] = []
-        self._left = count  # workers that are there, or may yet begin
+        self._left = 0  # threads that have not withdrawn
         self._changing = Lock()
         self._closed = False
 
@@ -93,6 +93,8 @@ class Workers:
         if len(self._threads) < self._count:
             thread = Thread(target=self._work, args=(len(self._threads),), daemon=True)
             self._threads.append(thread)
+            with self._changing:
+                self._left += 1
             thread.start()
         return future
 
@@ -120,7 +122,7 @@ class Workers:
                 task.future.set_exception(error)
 
     def _withdraw(self) -> bool:
-        """Go on without one worker, unless it is the last."""
+        """Go on without this worker, unless it is the last."""
         with self._changing:
             others = self._left > 1
             self._left -= others
@@ -142,6 +144,9 @@ class Workers:
                         f"workers end while they load the model ({death})",
                         "they may need more memory: try fewer --jobs",
                     ) from death
+            except BaseException:
+                self._workers[slot] = None
+                raise
         return worker
 
     def _again(self, task: _Task, death: WorkerDied) -> None:

@@ -60,20 +60,33 @@ def test_only_what_ends_every_worker_goes_unanswered(
 def test_a_worker_that_does_not_begin_keeps_nothing_waiting() -> None:
     never = threading.Event()
 
-    def start(slot: int) -> Worker:
-        if slot:
+    class Late(Upper):
+        def begin(self) -> None:
             never.wait(60)
-        return Upper()
 
-    found = answers(start, 3, [["a"], ["b"]] * 40)
+    found = answers(lambda slot: Late() if slot else Upper(), 3, [["a"], ["b"]] * 40)
     assert not never.is_set()
     never.set()
     assert [answer.values["text"] for answer in found] == ["A", "B"] * 40
 
 
-def test_workers_that_always_end_while_they_begin_end_the_job() -> None:
+@pytest.mark.parametrize("windows", [[["a"]], [["a"], ["b"]], [["a"]] * 30])
+@pytest.mark.parametrize("count", [1, 3])
+def test_workers_that_always_end_while_they_begin_end_the_job(
+    windows: list[list[str]], count: int
+) -> None:
     def start(slot: int) -> Worker:
         raise WorkerDied("killed by SIGKILL")
 
     with pytest.raises(DeviceError, match="end while they load the model"):
-        answers(start, 2, [["a"], ["b"]])
+        answers(start, count, windows)
+
+
+def test_one_that_cannot_begin_leaves_the_work_to_the_others() -> None:
+    def start(slot: int) -> Worker:
+        if slot:
+            raise WorkerDied("killed by SIGKILL")
+        return Upper()
+
+    found = answers(start, 3, [["a"], ["b"]] * 40)
+    assert [answer.values["text"] for answer in found] == ["A", "B"] * 40
