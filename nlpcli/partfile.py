@@ -27,19 +27,17 @@ _RESUME = "--resume goes on with it, --restart begins again"
 
 
 class Checkpoint(NamedTuple):
-    """How far a file is: `size` bytes with the CRC-32 `crc`, and `state`, which is the caller's;
-    `done` where that is all."""
+    """How far a file is: `size` bytes with the CRC-32 `crc`, and `state`, which is the caller's."""
 
     size: int = 0
     crc: int = 0
     state: Mapping[str, Any] = {}
-    done: bool = False
 
 
-def files(path: str) -> tuple[str, str]:
-    """The part file and the ledger of the output `path`."""
+def files(path: str) -> tuple[str, str, str]:
+    """The part file and the ledger of the output `path`, and what a part file is converted to."""
     part = _part(path)
-    return part, f"{part}.ledger"
+    return part, f"{part}.ledger", f"{part}.new"
 
 
 def check(path: str | None, *, resume: bool, restart: bool) -> None:
@@ -51,7 +49,7 @@ def check(path: str | None, *, resume: bool, restart: bool) -> None:
         if resume or restart:
             raise UsageError(f"{option} needs an output file", "name one: -o FILE")
         return
-    part, ledger = files(path)
+    part, ledger, _ = files(path)
     if os.path.exists(part) and os.path.getsize(part) and not (resume or restart):
         with suppress(OSError), open(ledger, "rb") as log:
             _lock(log, path)
@@ -65,8 +63,7 @@ class PartFile:
     """The output of a job, made to be gone on with. Used as a context.
 
     `identity` is JSON and settles the output's bytes: with `resume` it must be that of the run
-    before. `last` is the checkpoint that holds: `done` where nothing is left but to name the file,
-    which is done when the context ends. `convert` turns the finished part file, by its
+    before. `last` is the checkpoint that holds. `convert` turns the finished part file, by its
     name, into the output. Raises UsageError where the files cannot be made, or are another run's.
     """
 
@@ -80,9 +77,10 @@ class PartFile:
     ) -> None:
         self._name = path
         self._target = os.path.realpath(path)
-        self._part, self._ledger = files(path)
+        self._part, self._ledger, self._new = files(path)
         self._convert = convert or (_copy if path.lower().endswith((".gz", ".zst")) else None)
         self.last = Checkpoint()
+        self._finished = False
         self._size = self._crc = 0
         try:
             check_writable(self._target)
@@ -90,11 +88,11 @@ class PartFile:
             try:
                 self._file = self._open(identity, resume)
             except BaseException:
-                with suppress(OSError):  # told already
-                    self._log.close()
                 for file in (self._part, self._ledger):
                     if os.path.isfile(file) and not os.path.getsize(file):
                         os.unlink(file)
+                with suppress(OSError):  # told already
+                    self._log.close()
                 raise
         except OSError as error:
             raise not_made(path, error) from error
@@ -113,14 +111,19 @@ class PartFile:
         self._crc = zlib.crc32(data, self._crc)
         self._size += len(data)
 
-    def checkpoint(self, state: Mapping[str, Any], done: bool = False) -> None:
-        """All that was written is whole, and `state` tells how to go on; with `done` it is all."""
-        self.last = Checkpoint(self._size, self._crc, state, done)
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        """All that was written is whole, and `state` tells how to go on."""
+        self.last = Checkpoint(self._size, self._crc, state)
         try:
             self._log.write(_line(self.last._asdict()))
             self._log.flush()
         except OSError as error:
             raise unwritable(self._ledger, error) from error
+
+    def finish(self) -> None:
+        """The output is complete, and a checkpoint tells so: it takes its name when the context
+        ends."""
+        self._finished = True
 
     def __exit__(
         self,
@@ -130,7 +133,7 @@ class PartFile:
     ) -> None:
         placed = False
         try:
-            if self.last.done and kind is None:
+            if self._finished and kind is None:
                 self._place()
                 placed = True
             elif not self.last.state:
@@ -148,7 +151,7 @@ class PartFile:
     def _place(self) -> None:
         os.fsync(self._file.fileno())
         if self._convert:
-            with Output(self._name, part=f"{self._part}.new") as output:
+            with Output(self._name, part=self._new) as output:
                 self._convert(self._part, output)
             os.unlink(self._part)
         else:

@@ -35,7 +35,7 @@ COMMANDS = {
 _ended: list[BaseException] = []
 _NUMBERS = {"float range": "number", "int range": "whole number", "int": "whole number"}
 # What Python and the loader say of threads and libraries that there is no memory for.
-_NO_MEMORY = ("start new thread", "failed to map segment", "annot allocate memory")
+_NO_MEMORY = ("start new thread", "failed to map segment")
 
 
 class Commands(TyperGroup):
@@ -202,7 +202,7 @@ def _guarded(run: Callable[[], int]) -> int:
             return problem.code
         where = f"{error.filename}: " if error.filename else ""
         tell(f"{where}{error.strerror or error}")
-        return ExitCode.FAILED
+        return ExitCode.DEVICE if error.errno == errno.ENOMEM else ExitCode.FAILED
     except Exception as error:
         _trace()
         text = " ".join(str(error).split())

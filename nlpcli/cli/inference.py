@@ -113,32 +113,33 @@ def infer(
             )
         )
 
-        def save(summary: Summary, done: bool = False) -> None:
+        def save(summary: Summary) -> None:
             if isinstance(output, PartFile) and writer.columns is not None:
-                output.checkpoint({**summary.state(), "columns": writer.columns}, done)
+                output.checkpoint({**summary.state(), "columns": writer.columns})
 
-        if not last.done:
-            run(
-                windows(
-                    portions.between(chain([first], chunks), begin, end, summary),
-                    limit=min(runner.window, made.window),
-                    first=made.first,
-                    stop=interrupt.stop if interrupt else None,
-                ),
-                runner,
-                writer,
-                fields=made.task.fields,
-                on_error=given.on_error,
-                report=lambda message: None if given.quiet else bar.tell(message),
-                advance=bar.advance,
-                summary=summary,
-                dedupe=given.dedupe,
-                save=save,
-            )
+        run(
+            windows(
+                portions.between(chain([first], chunks), begin, end, summary),
+                limit=min(runner.window, made.window),
+                first=made.first,
+                stop=interrupt.stop if interrupt else None,
+            ),
+            runner,
+            writer,
+            fields=made.task.fields,
+            on_error=given.on_error,
+            report=lambda message: None if given.quiet else bar.tell(message),
+            advance=bar.advance,
+            summary=summary,
+            dedupe=given.dedupe,
+            save=save,
+        )
         stopped = interrupt and interrupt.code
-        if not (stopped or last.done):
+        if not stopped:
             writer.finish((reader.columns if reader else ()) or above)
-            save(summary, done=True)
+            save(summary)
+            if isinstance(output, PartFile):
+                output.finish()
     if stopped:
         tell("interrupted" if stopped == ExitCode.INTERRUPTED else "terminated")
         raise typer.Exit(stopped)

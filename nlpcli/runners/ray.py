@@ -151,9 +151,11 @@ def _connected(address: str, threads: int) -> Any:
         if not address:
             # Not by a thread: Ray's processes end with the thread that starts them.
             kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-            ray.init("local", include_dashboard=False, **settings)
-            for number, handler in kept.items():  # Ray takes them
-                signal.signal(number, handler)
+            try:
+                ray.init("local", include_dashboard=False, **settings)
+            finally:
+                for number, handler in kept.items():  # Ray takes them
+                    signal.signal(number, handler)
         else:
             _reachable(address)
             _in_time(lambda: ray.init(address, **settings))
@@ -167,8 +169,8 @@ def _connected(address: str, threads: int) -> Any:
 
 
 def _in_time(connect: Callable[[], Any]) -> None:
-    """Call `connect`, and raise what it raises, or TimeoutError with the last that Ray's native
-    part, which tries for minutes, has said on standard error by then."""
+    """Call `connect`, and raise what it raises, or TimeoutError with the last that was said on
+    standard error: Ray's native part tries for minutes, and tells each time."""
     failure: list[Exception] = []
 
     def run() -> None:
@@ -188,9 +190,13 @@ def _in_time(connect: Callable[[], Any]) -> None:
             os.dup2(screen, 2)
             os.close(screen)
         said.seek(0)
-        last = said.read().strip().rpartition("\n")[2].rpartition(": ")[2]
+        lines = said.read().splitlines()
+    theirs = [line for line in lines if not line.startswith("nlpcli: ")]
+    for line in lines:
+        if line not in theirs:
+            notice(line.removeprefix("nlpcli: "))
     if thread.is_alive():
-        why = f": {last}" if last else ""
+        why = f": {theirs[-1].rpartition(': ')[2]}" if theirs else ""
         raise TimeoutError(f"no answer in {_CONNECT_SECONDS} seconds{why}")
     if failure:
         raise failure[0]

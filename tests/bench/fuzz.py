@@ -112,7 +112,9 @@ def ledger(folder: Path, chance: random.Random) -> None:
             for n in range(output.last.state.get("read", 0), until):
                 output.write(lines[n])
                 if chance.random() < 0.7 or n + 1 == until:
-                    output.checkpoint({"read": n + 1}, done=n + 1 == len(lines))
+                    output.checkpoint({"read": n + 1})
+            if resume:
+                output.finish()
 
     work(until, False)
     for name in ("out.part", "out.part.ledger"):

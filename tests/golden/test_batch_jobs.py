@@ -115,6 +115,12 @@ def test_a_kill_before_the_output_has_its_name(tmp_path: Path) -> None:
     assert done.returncode == 9 and not out.exists()
     assert run(*command, "--resume").returncode == 1
     assert out.read_text() == "id,text,translation\n"
+    piped = [*ECHO, "-o", str(tmp_path / "out.txt")]
+    subprocess.run([sys.executable, "-c", killed, *piped], input=b"a\nb\n", check=False)
+    other = run(*piped, "--resume", stdin=b"c\nd\n")
+    assert other.returncode == 2 and b"the input has changed" in other.stderr
+    assert run(*piped, "--resume", stdin=b"a\nb\n").returncode == 0
+    assert (tmp_path / "out.txt").read_bytes() == b"a\nb\n"
 
 
 def test_a_record_that_does_not_fit_the_table(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ def work(path: Path, until: int, *, resume: bool = False, identity: str = "a") -
         begin = output.last.state.get("lines", 0)
         for number in range(begin, until):
             output.write(LINES[number])
-            output.checkpoint({"lines": number + 1}, done=number + 1 == len(LINES))
+            output.checkpoint({"lines": number + 1})
+        if until == len(LINES):
+            output.finish()
 
 
 def files(path: Path) -> tuple[Path, Path]:
@@ -107,15 +109,13 @@ def test_an_end_when_all_is_done(tmp_path: Path, gone: bool) -> None:
     part, ledger = files(path)
     with pytest.raises(KeyboardInterrupt), PartFile(str(path), {"name": "a"}) as output:
         output.write(WHOLE)
-        output.checkpoint({"lines": 40}, done=True)
+        output.checkpoint({"lines": 40})
+        output.finish()
         raise KeyboardInterrupt
     path.write_text("of an older run")
     if gone:
         part.unlink()
-        work(path, len(LINES), resume=True)
-    else:
-        with PartFile(str(path), {"name": "a"}, resume=True) as output:
-            assert output.last.done
+    work(path, len(LINES), resume=True)
     assert path.read_bytes() == WHOLE and not ledger.exists() and not part.exists()
 
 
@@ -164,7 +164,8 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
         assert b"another run is writing it" in done.stderr
         with pytest.raises(UsageError, match="another run is writing it"):
             partfile.check(str(path), resume=False, restart=False)
-        output.checkpoint({"lines": 1}, done=True)
+        output.checkpoint({"lines": 1})
+        output.finish()
     assert path.read_bytes() == b"x"
 
 
