@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from nlpcli.errors import UsageError
 from nlpcli.notice import notice
-from nlpcli.writing import Output, check_writable, not_made, put_in_place, regular, unwritable
+from nlpcli.output import Output, check_writable, not_made, put_in_place, regular, unwritable
 
 _BLOCK = 1 << 20
 _LONGEST_NAME = 240  # bytes; folders take 255, and the endings need some

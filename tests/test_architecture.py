@@ -23,7 +23,7 @@ LAYERS = [
     {"inputs"},
     {"records"},
     {"tables"},
-    {"streams", "batching", "parquet"},
+    {"streams", "batching", "parquet", "output"},
     {"settings", "notice", "remote", "kinds"},
     {"errors"},
 ]

@@ -195,7 +195,7 @@ def _guarded(run: Callable[[], int]) -> int:
     except OSError as error:
         _trace()
         if error.filename is None and error.errno in (errno.ENOSPC, errno.EBADF):
-            from nlpcli.writing import unwritable
+            from nlpcli.output import unwritable
 
             problem = unwritable("standard output", error)
             tell(problem.message, problem.hint)

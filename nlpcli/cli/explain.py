@@ -8,10 +8,10 @@ from nlpcli.backends import choice
 from nlpcli.cli.inference import Plan
 from nlpcli.cli.options import Shared
 from nlpcli.errors import UsageError
+from nlpcli.output import Sink
 from nlpcli.streams import COMPRESSED
 from nlpcli.tasks.classify import Classify
 from nlpcli.tasks.explain import Explain
-from nlpcli.writing import Sink
 
 _PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf")
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from nlpcli.backends import Delta
     from nlpcli.cli.inference import Plan
+    from nlpcli.output import Output
     from nlpcli.tasks.generate import Generate
-    from nlpcli.writing import Output
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 MODEL = "smollm2-135m-instruct"
@@ -222,8 +222,8 @@ def _needs(decoding: Decoding) -> dict[str, str]:
 def _stream(given: Shared, plan: "Plan", task: "Generate") -> None:
     """Answer the one prompt, each piece as it comes."""
     from nlpcli.cli.inference import prepare, read
+    from nlpcli.output import Output
     from nlpcli.runners.stream import cure
-    from nlpcli.writing import Output
 
     records, _ = read(given, (), whole=True)
     record = next(records)[0]

@@ -27,8 +27,9 @@ from nlpcli.cli.shading import (
     visible,
     weight_colour,
 )
+from nlpcli.output import Sink
 from nlpcli.records import Record
-from nlpcli.writing import Sink, one_line
+from nlpcli.writing import one_line
 
 _WIDTHS = (40, 100)
 _PLAIN_WIDTH = 80

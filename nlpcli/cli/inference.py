@@ -23,6 +23,7 @@ from nlpcli.cli.portions import shard
 from nlpcli.cli.progress import Progress
 from nlpcli.device import Device
 from nlpcli.errors import ExitCode, ModelError, UsageError
+from nlpcli.output import Output, Sink, regular
 from nlpcli.partfile import Checkpoint, PartFile
 from nlpcli.records import FORMATS, Reader, Record, format_of, text_record
 from nlpcli.registry import LocalModel, ModelSpec
@@ -31,7 +32,7 @@ from nlpcli.runners import Job, Leg, choose, make
 from nlpcli.runners.stream import ON_ERROR, Summary, run
 from nlpcli.streams import STDIN
 from nlpcli.tasks import Task
-from nlpcli.writing import Output, Sink, Writer, header, regular
+from nlpcli.writing import Writer, header
 
 
 class Plan(NamedTuple):

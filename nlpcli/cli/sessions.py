@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from nlpcli.backends import Message
 from nlpcli.errors import DataError, UsageError
+from nlpcli.output import Output
 from nlpcli.records import Reader
-from nlpcli.writing import Output
 
 
 class Session(NamedTuple):

@@ -122,9 +122,9 @@ def _stream(given: Shared, plan: "Plan", task: "Extract | Abstract", paths: list
     """Summarize each file as it is read."""
     from nlpcli.cli.inference import prepare
     from nlpcli.cli.progress import Progress
+    from nlpcli.output import Output
     from nlpcli.records import check
     from nlpcli.runners.stream import cure
-    from nlpcli.writing import Output
 
     check(paths)
     (backend,) = prepare(given, plan).open()

@@ -23,8 +23,9 @@ from nlpcli.cli.shading import (
     visible,
     weight_colour,
 )
+from nlpcli.output import Sink
 from nlpcli.records import Record
-from nlpcli.writing import Sink, one_line
+from nlpcli.writing import one_line
 
 _WIDTH, _MARGIN = 840, 32
 _INNER = _WIDTH - 2 * _MARGIN

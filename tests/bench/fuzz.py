@@ -16,11 +16,12 @@ from pathlib import Path
 from machine import describe
 
 from nlpcli.errors import NlpcliError, UsageError
+from nlpcli.output import Output
 from nlpcli.partfile import PartFile
 from nlpcli.records import FORMATS, Reader, Record
 from nlpcli.runners.stream import run
 from nlpcli.tasks import Answer
-from nlpcli.writing import Output, Writer
+from nlpcli.writing import Writer
 
 SEEDS = [
     b'{"text": "a", "n": 1.50}\n',

@@ -17,9 +17,9 @@ from rich.cells import cell_len
 from nlpcli.cli import heatmap, shading
 from nlpcli.cli.heatmap import HeatMaps, draw, terminal
 from nlpcli.cli.svg import Page
+from nlpcli.output import Output
 from nlpcli.records import Record
 from nlpcli.tasks.words import words
-from nlpcli.writing import Output
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 SVG = "{http://www.w3.org/2000/svg}"

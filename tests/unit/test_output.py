@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from nlpcli.errors import NlpcliError, UsageError
-from nlpcli.writing import Output
+from nlpcli.output import Output
 
 
 def test_an_exception_leaves_nothing(tmp_path: Path) -> None:

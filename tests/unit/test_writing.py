@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from nlpcli.errors import DataError
+from nlpcli.output import Output
 from nlpcli.records import Reader, Record
-from nlpcli.writing import Output, Writer, members, one_line
+from nlpcli.writing import Writer, members, one_line
 
 AWKWARD = st.sampled_from("\r\n\t\",'\\\0 \ufeff\x85\u2028é😀")
 TEXT = st.text(st.one_of(AWKWARD, st.characters(codec="utf-8")), max_size=12)

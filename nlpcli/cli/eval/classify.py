@@ -64,7 +64,7 @@ def classify(
     found = _sets(given) if multi_label else _single(given, bins, areas)
     if confusion not in (None, "-"):
         from nlpcli.cli.eval.confusion import page
-        from nlpcli.writing import Output
+        from nlpcli.output import Output
 
         with Output(confusion) as output:
             output.write(page(list(found.classes.items())).encode())

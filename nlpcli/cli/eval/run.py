@@ -12,7 +12,7 @@ from nlpcli.cli.eval.data import Data
 from nlpcli.cli.eval.options import Scoring
 from nlpcli.errors import ExitCode
 from nlpcli.metrics import Metric
-from nlpcli.writing import Output
+from nlpcli.output import Output
 
 if TYPE_CHECKING:
     from nlpcli.cli.eval.confusion import Classes
