@@ -74,9 +74,9 @@ def chat(
     smollm2-135m-instruct; -m takes any other.
     """
     from nlpcli.cli import chat_commands
+    from nlpcli.cli.checks import check
     from nlpcli.cli.constraints import unescaped
     from nlpcli.cli.conversation import Conversation, Settings
-    from nlpcli.cli.inference import check
     from nlpcli.cli.screen import Screen
 
     check(given)

@@ -125,8 +125,9 @@ def classify(
     A line is a record and gets a label and its score; a blank line stays blank. With --labels any
     labels will do; -m names a model with labels of its own, or another way to choose.
     """
+    from nlpcli.cli.checks import check
     from nlpcli.cli.explain import drawing, explained, picture
-    from nlpcli.cli.inference import Plan, check, infer
+    from nlpcli.cli.inference import Plan, infer
 
     check(given)
     wanted = _labels(labels, labels_file, multi_label)

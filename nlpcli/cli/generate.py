@@ -115,8 +115,9 @@ def generate(
     prompt is answered as the words come, many are computed together. The default model is
     smollm2-135m-instruct; -m takes any other.
     """
+    from nlpcli.cli.checks import check, input_format, output_format, streamed
     from nlpcli.cli.constraints import unescaped
-    from nlpcli.cli.inference import Plan, check, infer, input_format, output_format, streamed
+    from nlpcli.cli.inference import Plan, infer
     from nlpcli.tasks.generate import Generate
 
     check(given)

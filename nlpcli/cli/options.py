@@ -289,7 +289,7 @@ class Shared(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The batch size, checked by inference.check; 0: a token budget."""
+        """The batch size, checked by checks.check; 0: a token budget."""
         if self.deterministic:
             return 1
         return 0 if self.batch_size == "auto" else int(self.batch_size)

@@ -77,7 +77,8 @@ def summarize(
     A file, or all of standard input, is one text; with --lines each line is. The default chooses
     whole sentences and invents nothing; -m takes a model that writes summaries of its own.
     """
-    from nlpcli.cli.inference import Plan, check, infer, input_format, output_format, streamed
+    from nlpcli.cli.checks import check, input_format, output_format, streamed
+    from nlpcli.cli.inference import Plan, infer
     from nlpcli.records import format_of
     from nlpcli.tasks.style import parse
 
